@@ -1,0 +1,151 @@
+"""Opening the store's database: engine settings that make a commit durable, and the migrations."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from b2b.sink.tables import FULL_TEXT, SCHEMA, VERSION_TABLE
+
+BUSY_TIMEOUT_MS = 5_000
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+# Any constant does; it only has to differ from other users of advisory locks in the same database.
+_ADVISORY_LOCK = 0x6D61696C
+
+
+class StoreIsNewer(Exception):
+    """The store was written by a later version of this program; it is left untouched."""
+
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"The mail store has schema {revision}, which this version does not know (it knows "
+            f"up to {SCHEMA}). Start the version that wrote it, or name another store."
+        )
+        self.revision = revision
+
+
+def is_memory(url: URL) -> bool:
+    """Whether ``url`` names a SQLite database that lives in this process only."""
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def engine(store_url: str) -> Engine:
+    """An engine for a SQLite file (made with mode 0600), ``sqlite://`` or PostgreSQL.
+
+    SQLite runs in WAL mode with ``synchronous=FULL``, so a commit outlives a power cut;
+    transactions begin explicitly, and as writers (``BEGIN IMMEDIATE``) under the execution option
+    ``writes``.
+    """
+    url = make_url(store_url)
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    if is_memory(url):
+        # One connection for all threads; Store takes turns on it.
+        made = create_engine(
+            url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 5}
+        )
+    else:
+        _create_private(Path(str(url.database)))
+        made = create_engine(url, pool_size=10, max_overflow=20)
+    event.listen(made, "connect", _on_sqlite_connect)
+    event.listen(made, "begin", _on_sqlite_begin)
+    return made
+
+
+def _create_private(path: Path) -> None:
+    """Made before SQLite opens it: the -wal and -shm files take its mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return
+
+
+def _on_sqlite_connect(connection: sqlite3.Connection, _: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions by itself
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes, durable once left; SQLite takes the write lock at its start."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(writes=True)
+        with connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL synchronous_commit TO on"))
+            yield connection
+
+
+def migrate(engine: Engine) -> bool:
+    """Bring the schema up to date, one migrator at a time; True where the FTS5 index exists.
+
+    Raises:
+        StoreIsNewer: the store has a migration that this version does not know.
+    """
+    with engine.connect() as connection:
+        current = _revision(connection)
+    if current != SCHEMA:
+        with writing(engine) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:lock)").bindparams(lock=_ADVISORY_LOCK)
+                )
+            _upgrade(connection)
+    with engine.connect() as connection:
+        return inspect(connection).has_table(FULL_TEXT)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    revision: str | None = connection.execute(
+        text(f"SELECT version_num FROM {VERSION_TABLE}")
+    ).scalar()
+    return revision
+
+
+def _upgrade(connection: Connection) -> None:
+    # Costs a tenth of a second to import, and a start on a current store does not need it.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    current = _revision(connection)
+    if current is not None and current not in known:
+        raise StoreIsNewer(current)
+    command.upgrade(config, "head")
+
+
+def is_full(error: Exception) -> bool:
+    """Whether ``error`` says that the disk, or the room allowed, is used up."""
+    cause = error.orig if isinstance(error, SQLAlchemyError) and hasattr(error, "orig") else error
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return True
+    if getattr(cause, "sqlstate", None) == "53100":  # PostgreSQL: disk_full
+        return True
+    return isinstance(cause, OSError) and cause.errno in (28, 122)  # ENOSPC, EDQUOT
