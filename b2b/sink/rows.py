@@ -1,0 +1,160 @@
+"""Between a mail and its rows: what is stored of it at once, what later, and what a list shows."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from b2b import clock
+from b2b.sink import headers, message, search
+from b2b.sink.headers import Address
+
+MAX_WORDS = 64 * 1024
+"""Characters of a mail that search sees; the index of trigrams is several times their size."""
+
+MAX_SUBJECT = 1_000
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PEOPLE = ("from", "to", "cc", "reply-to")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A mail as handed over: the envelope, and the bytes exactly as sent (dots unstuffed)."""
+
+    sender: str
+    recipients: Sequence[str]
+    source: bytes
+    received_at: datetime = field(default_factory=clock.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A row of the list. ``key`` is the cursor and orders by arrival, ``id`` is for the outside.
+
+    ``envelope_recipients`` are lower-cased and without repeats; a person in them but not in ``to``
+    or ``cc`` was a blind copy. ``size`` counts bytes of the source. ``snippet`` is empty and
+    ``attachments`` 0 until ``is_indexed``.
+    """
+
+    key: int
+    id: str
+    received_at: datetime
+    envelope_sender: str
+    envelope_recipients: tuple[str, ...]
+    size: int
+    subject: str
+    sender: Address | None
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    reply_to: tuple[Address, ...]
+    message_id: str
+    snippet: str
+    attachments: int
+    is_read: bool
+    is_indexed: bool
+
+
+class Indexed(NamedTuple):
+    """What only a full reading finds; ``words`` is the normalised text that search sees."""
+
+    snippet: str
+    attachments: int
+    words: str
+
+
+def new_id() -> str:
+    """A public id: 22 characters of [0-9A-Za-z], 128 random bits, shaped as Mailpit's."""
+    number = int.from_bytes(os.urandom(16))
+    letters = []
+    for _ in range(22):
+        number, at = divmod(number, 62)
+        letters.append(_ALPHABET[at])
+    return "".join(letters)
+
+
+def of_arrival(arrival: Arrival) -> dict[str, Any]:
+    """The columns of ``messages`` (but for the key) that the header block gives."""
+    found, _ = headers.fields(arrival.source)
+    people = {name: headers.addresses(headers.first(found, name)) for name in _PEOPLE}
+    subject = headers.one_line(headers.decode_words(headers.first(found, "subject")))[:MAX_SUBJECT]
+    return {
+        "id": new_id(),
+        "received_at": arrival.received_at,
+        "envelope_sender": headers.one_line(arrival.sender),
+        "size": len(arrival.source),
+        "subject": subject,
+        "addresses": {name: value for name, value in people.items() if value},
+        "message_id": headers.message_id(found)[:MAX_SUBJECT],
+        "subject_words": search.normal(subject),
+        "from_words": _words(people["from"]),
+        "to_words": _words(people["to"]),
+        "cc_words": _words(people["cc"]),
+        "snippet": "",
+        "attachments": 0,
+        "is_read": False,
+        "is_indexed": False,
+    }
+
+
+def of_envelope(addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """The columns of ``recipients`` (but for the key), one row per different address."""
+    different = dict.fromkeys(headers.one_line(address).lower() for address in addresses)
+    return [
+        {"position": position, "address": address, "domain": address.rpartition("@")[2]}
+        for position, address in enumerate(different)
+    ]
+
+
+def indexed(source: bytes) -> Indexed:
+    """Read ``source`` in full for the snippet and for search."""
+    mail = message.read(source)
+    people = [*mail.to, *mail.cc, *mail.bcc, *mail.reply_to]
+    if mail.sender:
+        people.insert(0, mail.sender)
+    words = "\n".join(
+        (
+            mail.subject[:MAX_SUBJECT],
+            " ".join(f"{person.name} {person.address}" for person in people),
+            " ".join(attachment.name for attachment in mail.attachments),
+            mail.text[:MAX_WORDS],
+            " ".join(link.url for link in mail.links),
+        )
+    )
+    return Indexed(mail.snippet, len(mail.attachments), search.normal(words[:MAX_WORDS]))
+
+
+def summary(row: Mapping[str, Any], envelope_recipients: tuple[str, ...]) -> Summary:
+    """A row of ``messages`` as the list shows it."""
+    people = {
+        name: tuple(Address(*pair) for pair in row["addresses"].get(name, ())) for name in _PEOPLE
+    }
+    return Summary(
+        key=row["key"],
+        id=row["id"],
+        received_at=row["received_at"],
+        envelope_sender=row["envelope_sender"],
+        envelope_recipients=envelope_recipients,
+        size=row["size"],
+        subject=row["subject"],
+        sender=people["from"][0] if people["from"] else None,
+        to=people["to"],
+        cc=people["cc"],
+        reply_to=people["reply-to"],
+        message_id=row["message_id"],
+        snippet=row["snippet"],
+        attachments=row["attachments"],
+        is_read=row["is_read"],
+        is_indexed=row["is_indexed"],
+    )
+
+
+def _words(people: Sequence[Address]) -> str:
+    """Names and addresses for search; an address stands between angle brackets, to be met whole."""
+    return search.normal(
+        " ".join(
+            f"{person.name.replace('<', ' ').replace('>', ' ')} <{person.address}>"
+            for person in people
+        )
+    )
