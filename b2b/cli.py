@@ -1,0 +1,171 @@
+"""The command line: `flask --app app …`. It knows everyone and decides nothing."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+from flask import Flask, current_app
+
+from b2b import clock, database, links
+from b2b.errors import Refused, StartRefused
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _plainly(command: Callable[P, R]) -> Callable[P, R]:
+    """A refusal is one sentence and exit status 1, never a traceback."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (StartRefused, Refused, PermissionError) as error:
+            click.echo(f"b2b: {error}", err=True)
+            sys.exit(1)
+
+    return guarded
+
+
+def register(app: Flask) -> None:
+    """Bind the commands to *app*."""
+    for command in (up, web, worker, sink, migrate, init, reset):
+        app.cli.add_command(command)
+
+
+@click.command()
+@_plainly
+def up() -> None:
+    """Start web, worker and sink together; the demo is made at the very first start."""
+    from b2b import demo, logs, supervisor
+
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    config = app.config
+    logs.configure("up", config["LOG_LEVEL"])
+    if "SHUTDOWN_GRACE" not in os.environ:
+        config["SHUTDOWN_GRACE"] = 5.0
+    _writable(config["DATA_DIR"])
+    supervisor.check_port(config["HOST"], config["PORT"], "the web server", "PORT")
+    if config["INBOX"]:
+        supervisor.check_port(config["SMTP_HOST"], config["SMTP_PORT"], "the mail sink", "SMTP_PORT")
+    database.migrate(config["DATABASE_URL"])
+    made = demo.make_if_wanted(app)
+    if not made and not demo.is_set_up():
+        click.echo("Nothing is set up yet: run  flask --app app init  in another terminal.")
+    if (config["DATA_DIR"] / demo.FILE_NAME).exists() and not links.is_loopback(config["HOST"]):
+        config["BANNERS"] = ["This is a demo on a network address. Do not use real data."]
+    sys.exit(
+        supervisor.Supervisor(app).run(
+            lambda: click.echo(supervisor.panel(app)),
+        )
+    )
+
+
+def _writable(folder: Path) -> None:
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise StartRefused(f"The folder {folder} cannot be written: {error.strerror}.") from error
+
+
+def _ready_part(part: str) -> Flask:
+    from b2b import logs
+
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    logs.configure(part, app.config["LOG_LEVEL"])
+    return app
+
+
+@click.command()
+@_plainly
+def web() -> None:
+    """Run the web server alone."""
+    from b2b import server, supervisor
+
+    app = _ready_part("web")
+    supervisor.check_port(app.config["HOST"], app.config["PORT"], "the web server", "PORT")
+    database.require_current(app.config["DATABASE_URL"])
+    server.run(app)
+
+
+@click.command()
+@_plainly
+def worker() -> None:
+    """Run one worker alone: mail and jobs."""
+    from b2b import worker as worker_loop
+
+    app = _ready_part("worker")
+    database.require_current(app.config["DATABASE_URL"])
+    worker_loop.run(app)
+
+
+@click.command()
+@_plainly
+def sink() -> None:
+    """Run the mail sink alone."""
+    from b2b import sink_process
+
+    sink_process.run(_ready_part("sink").config)
+
+
+@click.command()
+@_plainly
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    database.migrate(current_app.config["DATABASE_URL"])
+    click.echo("The database is up to date.")
+
+
+@click.command()
+@click.option("--organisation", prompt="Name of the organisation")
+@click.option("--domain", prompt="Its domain, such as woodgrove.example")
+@click.option("--admin", prompt="Sign-in name of its first administrator")
+@click.option("--admin-name", default="", help="Display name of the administrator.")
+@_plainly
+def init(organisation: str, domain: str, admin: str, admin_name: str) -> None:
+    """Make the first organisation and print a one-time set-up link for its administrator."""
+    from b2b import demo
+    from b2b.extensions import db
+    from b2b.services import tenants
+
+    database.migrate(current_app.config["DATABASE_URL"])
+    if demo.is_set_up():
+        raise StartRefused("This installation is set up already; administrators add organisations.")
+    database.begin_write(db.session)
+    secret = tenants.start_setup(
+        db.session(),
+        organisation=organisation,
+        domain=domain,
+        admin_name=admin_name,
+        admin_address=admin,
+        now=clock.now(),
+    )
+    db.session.commit()
+    click.echo(f"{organisation} is made. Within an hour, {admin} sets a password once at:")
+    click.echo(links.absolute(f"/setup/{secret}"))
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_plainly
+def reset(yes: bool) -> None:
+    """Empty this installation: directories, captured mail, keys and demo.json."""
+    from b2b.supervisor import check_port
+
+    config = current_app.config
+    if not yes:
+        click.confirm(f"Delete everything in {config['DATA_DIR']}?", abort=True)
+    check_port(config["HOST"], config["PORT"], "the web server (stop it first)", "PORT")
+    database.drop_everything(config["DATABASE_URL"])
+    from b2b.sink.store import Store
+
+    Store(config["MAIL_STORE_URL"]).drop_everything()
+    shutil.rmtree(config["DATA_DIR"])
+    click.echo("Emptied. The next start makes the demo anew.")

@@ -1,0 +1,172 @@
+"""How a transaction begins on each database, which failures are worth another try, and the schema's state."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session, scoped_session
+
+from b2b.errors import StartRefused
+
+_WRITE = "b2b_write"
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def engine_options(url: str, busy_timeout: float) -> dict[str, Any]:
+    """Options for create_engine; *busy_timeout* in seconds (threats.md, REL-7)."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": busy_timeout}}
+    # No prepared statements: PostgreSQL may settle on one generic plan for tenants of all sizes
+    # (scale.md, 1, traps).
+    return {
+        "pool_pre_ping": True,
+        "connect_args": {
+            "prepare_threshold": None,
+            "connect_timeout": max(2, int(busy_timeout)),
+            "options": f"-c lock_timeout={int(busy_timeout * 1000)} -c timezone=UTC",
+        },
+    }
+
+
+def prepare(engine: Engine) -> None:
+    """Make every connection of *engine* durable and every write start as a write.
+
+    SQLite: WAL, synchronous=FULL, foreign keys on. A transaction that reads first and writes later can
+    fail at once whatever the time-out (threats.md, 2), so writers say BEGIN IMMEDIATE; readers must not.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get(_WRITE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def begin_write(session: Session | scoped_session[Session]) -> None:
+    """End the reading so far and begin a transaction that may write. What was loaded is expired."""
+    session.rollback()
+    session.connection(execution_options={_WRITE: True})
+
+
+def is_busy(error: BaseException) -> bool:
+    """The database is locked, restarting or out of reach: worth a plain 503 and another try later."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    text = str(error.orig).lower()
+    state = getattr(error.orig, "sqlstate", None)
+    return (
+        "database is locked" in text
+        or "database table is locked" in text
+        or (state is not None and state[:2] in ("08", "57", "55"))
+        or (isinstance(error, OperationalError) and "connection" in text and state is None)
+    )
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Rolled back because of somebody else's transaction; running it once more is right (REL-7)."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state in ("40001", "40P01")
+
+
+def is_full(error: BaseException) -> bool:
+    """No room left on the disk (REL-8)."""
+    text = str(getattr(error, "orig", error)).lower()
+    return "disk is full" in text or "no space left" in text
+
+
+def alembic_config(url: str) -> AlembicConfig:
+    """The migrations' configuration for *url*."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str) -> None:
+    """Bring the schema of *url* to the newest revision; one migrator at a time.
+
+    Raises StartRefused when the database was made by a newer program (REL-14) or cannot be opened.
+    """
+    from alembic import command
+
+    config = alembic_config(url)
+    engine = create_engine(url, **engine_options(url, 30))
+    prepare(engine)
+    try:
+        with engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("SELECT pg_advisory_lock(7229001)")
+                connection.commit()
+            else:
+                _own_file(url)
+            current = MigrationContext.configure(connection).get_current_revision()
+            script = ScriptDirectory.from_config(config)
+            known = {revision.revision for revision in script.walk_revisions()}
+            if current is not None and current not in known:
+                raise StartRefused(
+                    "The database was made by a newer version of this program; "
+                    "update the program or restore an older backup."
+                )
+            if current != script.get_current_head():
+                connection.rollback()
+                if connection.dialect.name == "sqlite":
+                    connection = connection.execution_options(**{_WRITE: True})
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                connection.commit()
+    except OperationalError as error:
+        raise StartRefused(f"The database cannot be opened: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _own_file(url: str) -> None:
+    """The database file is nobody else's business (threats.md, DB-2)."""
+    path = make_url(url).database
+    if path and path != ":memory:" and os.path.exists(path):
+        os.chmod(path, 0o600)
+
+
+def require_current(url: str) -> None:
+    """Raise StartRefused unless the schema of *url* is the one this program works with."""
+    engine = create_engine(url, **engine_options(url, 5))
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except OperationalError as error:
+        raise StartRefused(f"The database cannot be opened: {error.orig}") from error
+    finally:
+        engine.dispose()
+    script = ScriptDirectory.from_config(alembic_config(url))
+    if current == script.get_current_head():
+        return
+    if current is not None and current not in {r.revision for r in script.walk_revisions()}:
+        raise StartRefused("The database was made by a newer version of this program.")
+    raise StartRefused("The database is not up to date; run  flask --app app migrate  first.")
+
+
+def drop_everything(url: str) -> None:
+    """Empty the database at *url*: the SQLite file goes, a server's tables are dropped."""
+    if url.startswith("sqlite"):
+        path = make_url(url).database
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        return
+    from alembic import command
+
+    command.downgrade(alembic_config(url), "base")

@@ -1,0 +1,110 @@
+"""The installation's secret keys, kept outside the database, and what is derived from them.
+
+A link or a passcode is never stored: it is an HMAC of ids and a version, made when it is needed. The
+first key makes new ones; older keys go on checking until they are removed from the file.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from b2b.errors import StartRefused
+
+FILE_NAME = "keys.json"
+PASSCODE_DIGITS = 8
+
+
+def digest(secret: str) -> bytes:
+    """SHA-256 of a secret of full entropy: what the database holds of it (32 bytes)."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def new_secret() -> str:
+    """256 random bits as 43 characters of base64url."""
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One root key and the short name under which rows remember it."""
+
+    id: str
+    secret: bytes
+
+
+class Keyring:
+    """Root keys, the newest first."""
+
+    def __init__(self, keys: list[Key]) -> None:
+        if not keys:
+            raise ValueError("a keyring needs a key")
+        self._keys = keys
+
+    @classmethod
+    def from_secrets(cls, texts: list[str]) -> "Keyring":
+        """Keys given as text (settings); each is named by a hash of itself."""
+        return cls(
+            [Key(hashlib.sha256(b"id" + t.encode()).hexdigest()[:12], t.encode()) for t in texts]
+        )
+
+    @classmethod
+    def from_file(cls, folder: Path) -> "Keyring":
+        """The keys in *folder*, made there on the very first start, mode 0600.
+
+        Two processes that start at once agree: the file appears whole, by a link, or not at all.
+        Raises StartRefused when the file is not readable as keys.
+        """
+        path = folder / FILE_NAME
+        if not path.exists():
+            fresh = folder / f".{FILE_NAME}.{os.getpid()}.{secrets.token_hex(4)}"
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+                json.dump({"keys": [new_secret()]}, out)
+                out.flush()
+                os.fsync(out.fileno())
+            try:
+                os.link(fresh, path)
+            except FileExistsError:
+                pass  # another process was first; its key is the one
+            finally:
+                fresh.unlink()
+        try:
+            texts = json.loads(path.read_text())["keys"]
+            if not all(isinstance(text, str) and len(text) >= 32 for text in texts):
+                raise ValueError
+            return cls.from_secrets(texts)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise StartRefused(f"The key file {path} cannot be read as keys.") from error
+
+    @property
+    def current_id(self) -> str:
+        """Name of the key that makes new secrets."""
+        return self._keys[0].id
+
+    def _mac(self, key_id: str, *parts: str) -> bytes:
+        for key in self._keys:
+            if key.id == key_id:
+                return hmac.digest(key.secret, "\x1f".join(parts).encode(), "sha256")
+        raise KeyError(f"key {key_id} is gone")
+
+    def purpose_keys(self, purpose: str) -> list[str]:
+        """One derived key per root key for *purpose*, newest first (cookie signing, for instance)."""
+        return [self._mac(key.id, "purpose", purpose).hex() for key in self._keys]
+
+    def ticket(self, key_id: str, invitation_id: UUID, version: int) -> str:
+        """The secret of an invitation link: 43 characters (decisions.md, link secret).
+
+        Raises KeyError when the key it was made with is gone.
+        """
+        mac = self._mac(key_id, "invitation", str(invitation_id), str(version))
+        return base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
+    def passcode(self, key_id: str, nonce: bytes, address_key: str, purpose: str) -> str:
+        """The 8 digits of a mailed code (threats.md, 3). Raises KeyError as above."""
+        mac = self._mac(key_id, "passcode", nonce.hex(), address_key, purpose)
+        return f"{int.from_bytes(mac[:16]) % 10**PASSCODE_DIGITS:0{PASSCODE_DIGITS}d}"

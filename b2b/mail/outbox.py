@@ -1,0 +1,213 @@
+"""The outbox: enqueue in the transaction of the change, lease, settle. Rows only, no SMTP."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from b2b.models.base import new_id
+from b2b.models.mail import MailState, OutboxMessage
+
+LEASE = timedelta(minutes=5)
+"""More than twice what one mail may take (threats.md, REL-3)."""
+GIVE_UP = timedelta(hours=72)
+_WAITS = [1, 2, 4, 8, 16, 32, 60]
+"""Minutes before each next attempt; the last one repeats (threats.md, REL-4)."""
+MAX_CRASHES = 10
+"""Attempts after which a row that never got an answer is parked (threats.md, REL-6)."""
+
+
+def row(
+    tenant_id: UUID,
+    template: str,
+    recipient: str,
+    context: dict[str, Any],
+    *,
+    now: datetime,
+    domain: str,
+    about_id: UUID | None = None,
+    language: str | None = None,
+) -> dict[str, Any]:
+    """Values of one outbox row; *context* holds ids and plain data, never a link or a code.
+
+    *domain* is for the Message-ID, which stays the same over every attempt.
+    """
+    message_id = new_id()
+    return {
+        "tenant_id": tenant_id,
+        "id": message_id,
+        "template": template,
+        "recipient": recipient,
+        "about_id": about_id,
+        "context": context,
+        "language": language,
+        "message_id": f"<{message_id.hex}@{domain}>",
+        "state": MailState.QUEUED,
+        "attempts": 0,
+        "fence": 0,
+        "due_at": now,
+        "created_at": now,
+    }
+
+
+def enqueue(session: Session, *rows: dict[str, Any]) -> None:
+    """Owe these mails from the commit of this transaction on."""
+    if rows:
+        session.connection().execute(insert(OutboxMessage.__table__), list(rows))  # type: ignore[arg-type]
+
+
+def cancel(session: Session, tenant_id: UUID, about_id: UUID, *, now: datetime) -> None:
+    """Unsent mail about something that is over is not sent any more."""
+    session.execute(
+        update(OutboxMessage)
+        .where(
+            OutboxMessage.tenant_id == tenant_id,
+            OutboxMessage.about_id == about_id,
+            OutboxMessage.state == MailState.QUEUED,
+        )
+        .values(state=MailState.CANCELLED, settled_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+@dataclass(frozen=True)
+class Leased:
+    """One mail that this worker may send now. `attempts` counts this one already."""
+
+    tenant_id: UUID
+    id: UUID
+    template: str
+    recipient: str
+    context: dict[str, Any]
+    language: str | None
+    message_id: str
+    attempts: int
+    fence: int
+    created_at: datetime
+
+
+def has_due(session: Session, *, now: datetime) -> bool:
+    """Whether there is anything to lease; a read, so that an idle worker takes no write lock."""
+    return (
+        session.execute(
+            select(OutboxMessage.due_at)
+            .where(OutboxMessage.state == MailState.QUEUED, OutboxMessage.due_at <= now)
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def lease(session: Session, owner: str, *, now: datetime, limit: int) -> list[Leased]:
+    """Take up to *limit* due rows for LEASE; nobody else gets them meanwhile.
+
+    The attempt is counted before it is made, so that a row which kills its worker is parked at last.
+    """
+    due = (
+        select(OutboxMessage.tenant_id, OutboxMessage.id)
+        .where(OutboxMessage.state == MailState.QUEUED, OutboxMessage.due_at <= now)
+        .order_by(OutboxMessage.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = session.execute(
+        update(OutboxMessage)
+        .where(
+            tuple_(OutboxMessage.tenant_id, OutboxMessage.id).in_(due),
+            OutboxMessage.state == MailState.QUEUED,
+        )
+        .values(
+            due_at=now + LEASE,
+            lease_owner=owner,
+            attempts=OutboxMessage.attempts + 1,
+            fence=OutboxMessage.fence + 1,
+        )
+        .returning(
+            OutboxMessage.tenant_id,
+            OutboxMessage.id,
+            OutboxMessage.template,
+            OutboxMessage.recipient,
+            OutboxMessage.context,
+            OutboxMessage.language,
+            OutboxMessage.message_id,
+            OutboxMessage.attempts,
+            OutboxMessage.fence,
+            OutboxMessage.created_at,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return sorted((Leased(*found) for found in taken), key=lambda mail: mail.id)
+
+
+def _settle(session: Session, mail: Leased, **values: Any) -> bool:
+    """Write *values* if the lease is still ours; False when somebody else has it."""
+    result = session.execute(
+        update(OutboxMessage)
+        .where(
+            OutboxMessage.tenant_id == mail.tenant_id,
+            OutboxMessage.id == mail.id,
+            OutboxMessage.fence == mail.fence,
+            OutboxMessage.state == MailState.QUEUED,
+        )
+        .values(lease_owner=None, **values)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def sent(session: Session, mail: Leased, *, now: datetime) -> bool:
+    """The mail server took it. False: the lease was lost, the row is somebody else's."""
+    return _settle(session, mail, state=MailState.SENT, settled_at=now, last_error=None)
+
+
+def later(session: Session, mail: Leased, reason: str, *, now: datetime) -> bool:
+    """Try again after a while, with some jitter; after 72 hours it has failed for good."""
+    if now - mail.created_at >= GIVE_UP:
+        return failed(session, mail, reason, now=now)
+    minutes = _WAITS[min(mail.attempts, len(_WAITS)) - 1]
+    wait = timedelta(seconds=minutes * 60 * (0.9 + secrets.randbelow(201) / 1000))
+    return _settle(session, mail, due_at=now + wait, last_error=reason[:512])
+
+
+def release(session: Session, mail: Leased, *, now: datetime) -> bool:
+    """Give a row back untouched: the worker stops, or could not even begin."""
+    return _settle(session, mail, due_at=now, attempts=mail.attempts - 1)
+
+
+def failed(session: Session, mail: Leased, reason: str, *, now: datetime) -> bool:
+    """Refused for good, or parked: an admin may send it again."""
+    return _settle(
+        session, mail, state=MailState.FAILED, settled_at=now, last_error=reason[:512]
+    )
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What is waiting: how many, and since when the oldest is due."""
+
+    queued: int
+    oldest: datetime | None
+
+
+def backlog(session: Session) -> Backlog:
+    """State of the outbox over all tenants, for health and metrics."""
+    count, oldest = session.execute(
+        select(func.count(), func.min(OutboxMessage.created_at)).where(
+            OutboxMessage.state == MailState.QUEUED
+        )
+    ).one()
+    return Backlog(count, oldest)
+
+
+def of(session: Session, tenant_id: UUID, about_id: UUID) -> Sequence[OutboxMessage]:
+    """All mail about one thing, newest first."""
+    return session.scalars(
+        select(OutboxMessage)
+        .where(OutboxMessage.tenant_id == tenant_id, OutboxMessage.about_id == about_id)
+        .order_by(OutboxMessage.id.desc())
+    ).all()

@@ -1,0 +1,55 @@
+"""Groups and who is in them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from b2b.models.base import Base, Id, UTCDateTime, key_type
+
+
+class Group(Base):
+    """A security group. One with a membership rule is dynamic: nobody is added to it by hand."""
+
+    __tablename__ = "groups"
+    __table_args__ = (
+        Index("ix_groups_by_name", "tenant_id", "name_key", "id"),
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    display_name: Mapped[str] = mapped_column(String(256))
+    name_key: Mapped[str] = mapped_column(key_type(1024))
+    description: Mapped[str | None] = mapped_column(String(1024))
+    membership_rule: Mapped[str | None] = mapped_column(String(3072))
+    on_premises_sync_enabled: Mapped[bool | None] = mapped_column(default=None)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    @property
+    def takes_guests(self) -> bool:
+        """Whether somebody can be put in by hand (groups-apps-roles.md, section 1)."""
+        return self.membership_rule is None and not self.on_premises_sync_enabled
+
+
+class Membership(Base):
+    """A person in a group. The name stands in the key so that a group lists its people by name."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "group_id"], ["groups.tenant_id", "groups.id"],
+                             ondelete="CASCADE"),
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
+                             ondelete="CASCADE"),
+        Index("ix_memberships_by_name", "tenant_id", "group_id", "name_key", "user_id"),
+        Index("ix_memberships_of_user", "tenant_id", "user_id", "group_id"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    group_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    name_key: Mapped[str] = mapped_column(key_type(1024))
+    added_at: Mapped[datetime] = mapped_column(UTCDateTime)

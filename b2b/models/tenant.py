@@ -1,0 +1,94 @@
+"""Tenants, their domains, and what each has decided about working with outsiders."""
+
+import enum
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from b2b.models.base import Base, Id, UTCDateTime, enum_type
+
+
+class TenantKind(enum.StrEnum):
+    """An organisation has admins and guests; the consumer directory holds personal accounts."""
+
+    ORGANISATION = "organisation"
+    CONSUMER = "consumer"
+
+
+class Tenant(Base):
+    """An organisation with a directory of its own."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    kind: Mapped[TenantKind] = mapped_column(enum_type(TenantKind))
+    display_name: Mapped[str] = mapped_column(String(256))
+    initial_domain: Mapped[str] = mapped_column(String(253))
+    primary_domain: Mapped[str] = mapped_column(String(253))
+    notification_language: Mapped[str | None] = mapped_column(String(16))
+    privacy_url: Mapped[str | None] = mapped_column(String(2048))
+    privacy_contact: Mapped[str | None] = mapped_column(String(320))
+    branding: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Domain(Base):
+    """A domain name that a tenant has; verified by one tenant only (decisions.md, who may redeem)."""
+
+    __tablename__ = "domains"
+    __table_args__ = (
+        Index("uq_domains_name_verified", "name", unique=True,
+              sqlite_where=text("verified_at IS NOT NULL"),
+              postgresql_where=text("verified_at IS NOT NULL")),
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(253), primary_key=True)
+    verified_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class AllowInvitesFrom(enum.StrEnum):
+    """Who may invite (groups-apps-roles.md, section 4)."""
+
+    NONE = "none"
+    ADMINS_AND_GUEST_INVITERS = "adminsAndGuestInviters"
+    ADMINS_GUEST_INVITERS_AND_ALL_MEMBERS = "adminsGuestInvitersAndAllMembers"
+    EVERYONE = "everyone"
+
+
+class DomainList(enum.StrEnum):
+    """Either a list of allowed or of blocked domains, never both (groups-apps-roles.md, section 6)."""
+
+    OFF = "off"
+    ALLOW = "allow"
+    BLOCK = "block"
+
+
+class LandingPages(enum.StrEnum):
+    """Which hosts an invitation may lead to (decisions.md, landing page)."""
+
+    ANY_HTTPS = "anyHttps"
+    LISTED = "listed"
+
+
+class TenantPolicy(Base):
+    """External collaboration settings: one row a tenant."""
+
+    __tablename__ = "tenant_policies"
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, ForeignKey("tenants.id"), primary_key=True)
+    allow_invites_from: Mapped[AllowInvitesFrom] = mapped_column(
+        enum_type(AllowInvitesFrom), default=AllowInvitesFrom.EVERYONE
+    )
+    domain_list: Mapped[DomainList] = mapped_column(enum_type(DomainList), default=DomainList.OFF)
+    domains: Mapped[list[str]] = mapped_column(JSON, default=list)
+    landing_pages: Mapped[LandingPages] = mapped_column(
+        enum_type(LandingPages), default=LandingPages.ANY_HTTPS
+    )
+    landing_hosts: Mapped[list[str]] = mapped_column(JSON, default=list)
+    invitation_days: Mapped[int | None] = mapped_column(default=30)
+    """Life of an invitation in days; None is *never expires*."""
+    keep_typed_names: Mapped[bool] = mapped_column(default=False)

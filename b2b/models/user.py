@@ -1,0 +1,185 @@
+"""People of a directory, members and guests alike, and how they sign in."""
+
+import enum
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import JSON, ForeignKeyConstraint, Index, SmallInteger, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from b2b.models.base import Base, Id, UTCDateTime, enum_type, key_type
+
+
+class UserType(enum.StrEnum):
+    """Relation to the tenant; says nothing about how somebody signs in (users.md, section 3)."""
+
+    MEMBER = "Member"
+    GUEST = "Guest"
+
+
+class ExternalUserState(enum.StrEnum):
+    """Graph's externalUserState; None for people who were never invited."""
+
+    PENDING_ACCEPTANCE = "PendingAcceptance"
+    ACCEPTED = "Accepted"
+
+
+class Source(enum.StrEnum):
+    """Where somebody signs in, in the seeds' words (decisions.md, Source texts)."""
+
+    INVITED_USER = "Invited user"
+    EXTERNAL_DIRECTORY = "External Azure Active Directory"
+    PERSONAL_ACCOUNT = "Microsoft Account"
+    ON_PREMISES = "Windows Server Active Directory"
+    THIS_DIRECTORY = "Azure Active Directory"
+    PASSCODE = "Email one-time passcode"
+
+
+class Provider(enum.StrEnum):
+    """What kind of place proved an identity; the value is Graph's identities/issuer."""
+
+    DIRECTORY = "ExternalAzureAD"
+    PERSONAL = "MicrosoftAccount"
+    PASSCODE = "mail"
+
+
+class User(Base):
+    """One person in one directory. `facet` folds the few-valued columns into one indexable number."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        Index("uq_users_tenant_id_upn_key", "tenant_id", "upn_key", unique=True,
+              sqlite_where=text("deleted_at IS NULL"),
+              postgresql_where=text("deleted_at IS NULL")),
+        Index("uq_users_tenant_id_invited_key", "tenant_id", "invited_key", unique=True,
+              sqlite_where=text("deleted_at IS NULL AND invited_key IS NOT NULL"),
+              postgresql_where=text("deleted_at IS NULL AND invited_key IS NOT NULL")),
+        Index("ix_users_by_name", "tenant_id", "facet", "name_key", "id"),
+        Index("ix_users_by_created", "tenant_id", "facet", "created_at", "id"),
+        Index("ix_users_by_mail", "tenant_id", "mail_key"),
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    facet: Mapped[int] = mapped_column(SmallInteger)
+    user_principal_name: Mapped[str] = mapped_column(String(1024))
+    upn_key: Mapped[str] = mapped_column(key_type(1024))
+    display_name: Mapped[str] = mapped_column(String(256))
+    name_key: Mapped[str] = mapped_column(key_type(1024))
+    given_name: Mapped[str | None] = mapped_column(String(64))
+    surname: Mapped[str | None] = mapped_column(String(64))
+    mail: Mapped[str | None] = mapped_column(String(320))
+    mail_key: Mapped[str | None] = mapped_column(key_type(320))
+    mail_nickname: Mapped[str | None] = mapped_column(String(400))
+    other_mails: Mapped[list[str]] = mapped_column(JSON, default=list)
+    invited_key: Mapped[str | None] = mapped_column(key_type(320))
+    """The folded invited address: the natural key that makes twenty equal invitations one person."""
+    user_type: Mapped[UserType] = mapped_column(enum_type(UserType, 16))
+    creation_type: Mapped[str | None] = mapped_column(String(32))
+    external_user_state: Mapped[ExternalUserState | None] = mapped_column(
+        enum_type(ExternalUserState)
+    )
+    external_user_state_changed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    source: Mapped[Source] = mapped_column(enum_type(Source))
+    account_enabled: Mapped[bool] = mapped_column(default=True)
+    on_premises_sync_enabled: Mapped[bool | None] = mapped_column(default=None)
+    show_in_address_list: Mapped[bool | None] = mapped_column(default=None)
+    company_name: Mapped[str | None] = mapped_column(String(64))
+    department: Mapped[str | None] = mapped_column(String(128))
+    job_title: Mapped[str | None] = mapped_column(String(128))
+    mobile_phone: Mapped[str | None] = mapped_column(String(64))
+    usage_location: Mapped[str | None] = mapped_column(String(2))
+    preferred_language: Mapped[str | None] = mapped_column(String(16))
+    profile_reviewed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When a guest saw, and corrected or skipped, the profile that a sign-in filled in."""
+    sessions_valid_from: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_sign_in_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the tenant treats this person as an outsider."""
+        return self.user_type is UserType.GUEST
+
+    @property
+    def is_pending(self) -> bool:
+        """Invited and not redeemed."""
+        return self.external_user_state is ExternalUserState.PENDING_ACCEPTANCE
+
+    @property
+    def may_sign_in(self) -> bool:
+        """Neither blocked nor deleted."""
+        return self.account_enabled and self.deleted_at is None
+
+
+class UserFacet(Base):
+    """The facets that occur in a tenant; a filter is a union of one ordered arm each (scale.md, 1)."""
+
+    __tablename__ = "user_facets"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    facet: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+
+
+class UserToken(Base):
+    """A folded word of somebody's name, mail or UPN: search as you type is a range over these."""
+
+    __tablename__ = "user_tokens"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
+                             ondelete="CASCADE"),
+        Index("ix_user_tokens_of_user", "tenant_id", "user_id"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    token: Mapped[str] = mapped_column(key_type(64), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+
+
+class Identity(Base):
+    """The account elsewhere that a guest redeemed with: (issuer, subject) and nothing else is the key.
+
+    `issuer` is the home tenant's id for directories hosted here, `mail` for passcodes, else a URI.
+    """
+
+    __tablename__ = "identities"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
+                             ondelete="CASCADE"),
+        Index("uq_identities_tenant_id_user_id", "tenant_id", "user_id", unique=True),
+        # Which tenants know this account: the one look-up that crosses tenants, for the switcher.
+        Index("ix_identities_everywhere", "issuer", "subject"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    issuer: Mapped[str] = mapped_column(String(512), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(320), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id)
+    provider: Mapped[Provider] = mapped_column(enum_type(Provider))
+    label: Mapped[str] = mapped_column(String(320))
+    bound_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Password(Base):
+    """The memory-hard hash of a password that this installation itself checks."""
+
+    __tablename__ = "passwords"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
+                             ondelete="CASCADE"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    hash: Mapped[str] = mapped_column(String(256))
+    changed_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -1,0 +1,60 @@
+"""The web server: gunicorn with threads, started from the command line and by `up` alike."""
+
+import logging
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+
+class _Logger(Logger):
+    """Lets gunicorn's words take the same way as ours."""
+
+    def setup(self, cfg: Any) -> None:
+        """No handlers of its own; the root logger writes JSON lines."""
+        self.error_log = logging.getLogger("gunicorn.error")
+        self.error_log.propagate = True
+        self.error_log.handlers = []
+        # Its life and death are the supervisor's to tell; faults are still written.
+        self.error_log.setLevel(logging.WARNING)
+        self.access_log = logging.getLogger("gunicorn.access")
+
+
+class _Application(BaseApplication):
+    def __init__(self, app: Flask, options: dict[str, Any]) -> None:
+        self._app, self._options = app, options
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Take the options as they are."""
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """The app, built already: workers are forked from it."""
+        return self._app
+
+
+def run(app: Flask) -> None:
+    """Serve until SIGTERM or SIGINT; what is running is finished within SHUTDOWN_GRACE (REL-10)."""
+    config = app.config
+    host = config["HOST"]
+    options = {
+        "bind": f"[{host}]:{config['PORT']}" if ":" in host else f"{host}:{config['PORT']}",
+        "workers": config["WEB_WORKERS"],
+        "threads": config["WEB_THREADS"],
+        "worker_class": "gthread",
+        "preload_app": True,
+        "graceful_timeout": int(config["SHUTDOWN_GRACE"]) or 1,
+        "timeout": 120,
+        "keepalive": 5,
+        "limit_request_line": 8190,
+        "limit_request_fields": 64,
+        "limit_request_field_size": 8190,
+        "forwarded_allow_ips": "",
+        "logger_class": _Logger,
+        "accesslog": None,
+        "control_socket_disable": True,
+    }
+    _Application(app, options).run()

@@ -1,0 +1,60 @@
+"""Counting tries at secrets, exactly and in the database (decisions.md, rate limits)."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from b2b.models import Attempts
+
+_LONGEST = timedelta(hours=1)
+_REMEMBERED = timedelta(hours=24)
+_factor: float | None = 1.0
+
+
+def configure(factor: float | None) -> None:
+    """Multiply every limit by *factor*; None switches limits off (setting RATE_LIMITS)."""
+    global _factor
+    _factor = factor
+
+
+def take(
+    session: Session, key: str, *, limit: int, window: timedelta, now: datetime
+) -> datetime | None:
+    """Count one try for *key*; None if it may be made, else the instant from which one may.
+
+    *limit* tries a *window*. The try after them blocks for one window, and each further block lasts
+    twice as long, up to an hour. The caller commits either way: a refusal is remembered too.
+    """
+    if _factor is None:
+        return None
+    allowed = max(1, round(limit * _factor))
+    row = session.get(Attempts, key, with_for_update=True)
+    if row is None:
+        row = Attempts(
+            key=key, count=0, level=0, since=now, blocked_until=None, expires_at=now + _REMEMBERED
+        )
+        session.add(row)
+    if row.blocked_until is not None:
+        if row.blocked_until > now:
+            return row.blocked_until
+        row.blocked_until, row.count, row.since = None, 0, now
+    if row.since + window <= now:
+        row.count, row.since = 0, now
+    row.count += 1
+    row.expires_at = now + _REMEMBERED
+    if row.count > allowed:
+        row.level += 1
+        row.blocked_until = now + min(window * 2 ** (row.level - 1), _LONGEST)
+        return row.blocked_until
+    return None
+
+
+def forget(session: Session, key: str) -> None:
+    """Start over for *key*: the secret was right."""
+    session.execute(delete(Attempts).where(Attempts.key == key))
+
+
+def purge(session: Session, now: datetime) -> None:
+    """Delete counters that nobody touched for a day."""
+    session.execute(delete(Attempts).where(Attempts.expires_at <= now))

@@ -1,0 +1,806 @@
+"""Inviting people from outside: the one door that form, API, bulk jobs and approvals enter by."""
+
+import enum
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, or_, select
+from sqlalchemy.orm import Session
+
+from b2b import keys, links
+from b2b.actor import Actor
+from b2b.errors import Conflict, Invalid, N_, NotFound, Throttled
+from b2b.mail import outbox
+from b2b.models import (
+    ExternalUserState,
+    Invitation,
+    MailState,
+    ServicePrincipal,
+    Source,
+    Tenant,
+    TenantPolicy,
+    User,
+    UserToken,
+    UserType,
+    fold,
+    new_id,
+)
+from b2b.services import addresses, applications, audit, groups, permissions, policies, users
+from b2b.services.addresses import Address
+from b2b.services.audit import Activity, Change, Entry
+from b2b.services.permissions import Action
+
+MOST_AT_ONCE = 50
+"""Addresses in one form (decisions.md); more is a bulk job."""
+MESSAGE_LONGEST = 2000
+SAME_LINK_FOR = timedelta(minutes=5)
+"""A repeat within this time is the same invitation: same link, no second mail (decisions.md)."""
+PER_MINUTE = 60
+_HEADER_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_rate_factor: float | None = 1.0
+
+
+def configure(rate_factor: float | None) -> None:
+    """Multiply the rate limit; None switches it off (setting RATE_LIMITS)."""
+    global _rate_factor
+    _rate_factor = rate_factor
+
+
+class InvitationState(enum.StrEnum):
+    """What people see of an invitation; computed, never stored."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    EXPIRED = "expired"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Result(enum.StrEnum):
+    """What inviting one address came to."""
+
+    INVITED = "invited"
+    """A new guest."""
+    SENT_AGAIN = "sent again"
+    """A pending guest: a new link, the old one is dead."""
+    SAME = "same"
+    """A pending guest, asked a moment ago: the same link, no second mail."""
+    COMPLETED = "completed"
+    """A guest who has accepted already: groups and applications were added."""
+
+
+@dataclass(frozen=True)
+class Invited:
+    """The outcome for one address."""
+
+    address: Address
+    result: Result
+    user_id: UUID
+    invitation_id: UUID
+
+
+class InvalidAddresses(Invalid):
+    """Some addresses of one request cannot be invited; nothing was done for any."""
+
+    def __init__(self, problems: list[tuple[str, Invalid]]) -> None:
+        super().__init__(
+            "addresses",
+            N_("%(count)s of these addresses cannot be invited. Nothing was sent."),
+            count=len(problems),
+        )
+        self.problems = problems
+
+
+def state_of(row: Any, policy_days: int | None, now: datetime) -> InvitationState | None:
+    """The state of an invitation from its times; *row* is an Invitation or carries its columns.
+
+    None for somebody who was never invited.
+    """
+    if row.sent_at is None:
+        return None
+    if row.accepted_at is not None:
+        return InvitationState.ACCEPTED
+    if row.cancelled_at is not None:
+        return InvitationState.CANCELLED
+    if row.declined_at is not None:
+        return InvitationState.DECLINED
+    ends = ends_at(row.sent_at, policy_days)
+    if ends is not None and ends <= now:
+        return InvitationState.EXPIRED
+    if getattr(row, "mail_state", None) == MailState.FAILED:
+        return InvitationState.FAILED
+    return InvitationState.PENDING
+
+
+def ends_at(sent_at: datetime, policy_days: int | None) -> datetime | None:
+    """When an invitation sent at *sent_at* stops working; None is never."""
+    return None if policy_days is None else sent_at + timedelta(days=policy_days)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What was asked, checked."""
+
+    policy: TenantPolicy
+    tenant: Tenant
+    redirect_url: str
+    message: str | None
+    language: str | None
+    display_name: str | None
+    send_message: bool
+    applications: Sequence[ServicePrincipal]
+    group_ids: list[UUID]
+    group_names: list[str]
+
+
+def invite(
+    session: Session, actor: Actor, *, address: str, display_name: str | None = None, **facts: Any
+) -> Invited:
+    """Invite one person: the list of one. Raises as `invite_many`."""
+    return invite_many(
+        session, actor, addresses_text=[address], display_name=display_name, **facts
+    )[0]
+
+
+def invite_many(
+    session: Session,
+    actor: Actor,
+    *,
+    addresses_text: Sequence[str],
+    redirect_url: str | None = None,
+    display_name: str | None = None,
+    message: str | None = None,
+    language: str | None = None,
+    send_message: bool = True,
+    application_ids: Iterable[UUID] = (),
+    group_ids: Iterable[UUID] = (),
+    address_rules: str = "reference",
+) -> list[Invited]:
+    """Invite people by their addresses, all or none, in this transaction.
+
+    For each: a guest user, an invitation, the chosen assignments, a mail in the outbox and audit
+    events; known people get what invitations.md, section 6, and decisions.md say. At most
+    MOST_AT_ONCE addresses; the same address twice counts once. Raises Denied, Throttled, Invalid, and
+    InvalidAddresses with one entry for each address that cannot be invited.
+    """
+    policy = policies.of(session, actor)
+    policies.require_may_invite(policy, actor)
+    request = _checked(
+        session, actor, policy, redirect_url, message, language, display_name,
+        send_message, application_ids, group_ids,
+    )  # fmt: skip
+    audit.lock(session, actor.tenant_id)
+    wanted, known = _sorted_out(session, actor, policy, addresses_text, address_rules)
+    if len(wanted) > 1 and request.display_name:
+        raise Invalid("display_name", N_("A display name can be given for one address only."))
+    _within_rate(session, actor, len(wanted))
+
+    outcomes: list[Invited] = []
+    entries: list[Entry] = []
+    mails: list[dict[str, Any]] = []
+    fresh = [address for address in wanted if address.key not in known]
+    for address in wanted:
+        if address.key in known:
+            outcome = _again(actor, request, address, known[address.key], entries, mails)
+        else:
+            outcome = Invited(address, Result.INVITED, new_id(), new_id())
+        outcomes.append(outcome)
+    if fresh:
+        new = [outcome for outcome in outcomes if outcome.result is Result.INVITED]
+        _insert(session, actor, request, new, entries, mails)
+    session.flush()
+    _give_access(session, actor, request, outcomes, entries)
+    outbox.enqueue(session, *mails)
+    audit.record(session, actor, *entries)
+    return outcomes
+
+
+def _checked(
+    session: Session,
+    actor: Actor,
+    policy: TenantPolicy,
+    redirect_url: str | None,
+    message: str | None,
+    language: str | None,
+    display_name: str | None,
+    send_message: bool,
+    application_ids: Iterable[UUID],
+    group_ids: Iterable[UUID],
+) -> _Request:
+    tenant = session.get(Tenant, actor.tenant_id)
+    if tenant is None:
+        raise NotFound()
+    name = (display_name or "").strip() or None
+    if name is not None:
+        if len(name) > 256:
+            raise Invalid("display_name", N_("At most %(longest)s characters."), longest=256)
+        if _HEADER_BREAKS.search(name):
+            raise Invalid("display_name", N_("Control characters are not allowed here."))
+    text = clean_message(message)
+    if language and not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
+        raise Invalid("language", N_("Enter a language such as en-US or ko-KR."))
+    found_groups = groups.for_guests(session, actor, group_ids)
+    return _Request(
+        policy=policy,
+        tenant=tenant,
+        redirect_url=policies.landing_page(policy, redirect_url or default_landing_page(actor)),
+        message=text,
+        language=language or None,
+        display_name=name,
+        send_message=send_message,
+        applications=applications.for_guests(session, actor, application_ids),
+        group_ids=[group.id for group in found_groups],
+        group_names=[group.display_name for group in found_groups],
+    )
+
+
+def default_landing_page(actor: Actor) -> str:
+    """My Apps of the inviting organisation."""
+    return links.absolute(f"/myapps?tenantid={actor.tenant_id}")
+
+
+def clean_message(message: str | None) -> str | None:
+    """A personal message as it will be shown: plain text, line ends kept, invisible tricks removed.
+
+    Raises Invalid("message") when it is too long (threats.md, MAIL-1).
+    """
+    text = (message or "").replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", _INVISIBLE.sub("", text))
+    text = text.replace("\u2028", "\n").replace("\u2029", "\n")
+    if len(text) > MESSAGE_LONGEST:
+        raise Invalid("message", N_("At most %(longest)s characters."), longest=MESSAGE_LONGEST)
+    return text or None
+
+
+def check_addresses(
+    session: Session, actor: Actor, texts: Sequence[str], *, address_rules: str = "reference"
+) -> list[tuple[str, Result | Invalid]]:
+    """What `invite_many` would do with each address, for the form's list; changes nothing."""
+    policy = policies.of(session, actor)
+    problems: list[tuple[str, Invalid]] = []
+    try:
+        wanted, known = _sorted_out(session, actor, policy, texts, address_rules)
+        told = {address.text: address for address in wanted}
+    except InvalidAddresses as error:
+        problems = error.problems
+        bad = {text for text, _ in problems}
+        good = [text for text in texts if text not in bad]
+        wanted, known = (
+            _sorted_out(session, actor, policy, good, address_rules) if good else ([], {})
+        )
+        told = {address.text: address for address in wanted}
+    verdicts: list[tuple[str, Result | Invalid]] = list(problems)
+    for text, address in told.items():
+        pair = known.get(address.key)
+        if pair is None:
+            verdicts.append((text, Result.INVITED))
+        elif not pair[0].is_pending:
+            verdicts.append((text, Result.COMPLETED))
+        elif _is_recent(pair[1], actor.now):
+            verdicts.append((text, Result.SAME))
+        else:
+            verdicts.append((text, Result.SENT_AGAIN))
+    return verdicts
+
+
+def _sorted_out(
+    session: Session,
+    actor: Actor,
+    policy: TenantPolicy,
+    texts: Sequence[str],
+    rules: str,
+) -> tuple[list[Address], dict[str, tuple[User, Invitation]]]:
+    """Addresses to invite, and which of them are guests already. Raises InvalidAddresses."""
+    if not texts:
+        raise Invalid("addresses", N_("Enter an e-mail address."))
+    if len(texts) > MOST_AT_ONCE:
+        raise Invalid(
+            "addresses",
+            N_("At most %(most)s addresses at once; use a file for more."),
+            most=MOST_AT_ONCE,
+        )
+    problems: list[tuple[str, Invalid]] = []
+    wanted: dict[str, tuple[str, Address]] = {}
+    for text in texts:
+        try:
+            address = addresses.parse(text, field="addresses", rules=rules)
+        except Invalid as error:
+            problems.append((text, error))
+        else:
+            wanted.setdefault(address.key, (text, address))
+    own = policies.own_domains(session, actor, {a.domain for _, a in wanted.values()})
+    found = _known(session, actor, list(wanted))
+    guests: dict[str, tuple[User, Invitation]] = {}
+    for key, (text, address) in wanted.items():
+        user, invitation = found.get(key, (None, None))
+        if user is not None and invitation is None:
+            problems.append((text, _already_inside(user)))
+        elif address.domain in own:
+            problems.append(
+                (
+                    text,
+                    Invalid(
+                        "addresses",
+                        N_("%(domain)s is a verified domain of this directory."),
+                        domain=address.domain,
+                    ),
+                )
+            )
+        elif (refusal := policies.domain_refusal(policy, address)) is not None:
+            problems.append((text, refusal))
+        elif user is not None and invitation is not None:
+            guests[key] = (user, invitation)
+    if problems:
+        order = {text: number for number, text in enumerate(texts)}
+        raise InvalidAddresses(sorted(problems, key=lambda pair: order[pair[0]]))
+    return [address for _, address in wanted.values()], guests
+
+
+def _already_inside(user: User) -> Invalid:
+    # Clients read the object id out of this sentence (invitations.md, section 6).
+    if user.account_enabled:
+        return Invalid(
+            "addresses",
+            N_("The invited user already exists in the directory as object ID: %(id)s."),
+            id=user.id,
+        )
+    return Invalid(
+        "addresses",
+        N_(
+            "The invited user already exists in the directory as object ID: %(id)s. "
+            "That account is blocked from sign-in."
+        ),
+        id=user.id,
+    )
+
+
+def _known(
+    session: Session, actor: Actor, address_keys: list[str]
+) -> dict[str, tuple[User, Invitation | None]]:
+    """People of the tenant who have one of these addresses, with their invitation if they have one."""
+    if not address_keys:
+        return {}
+    rows = session.execute(
+        select(User, Invitation)
+        .outerjoin(
+            Invitation,
+            (Invitation.tenant_id == User.tenant_id) & (Invitation.user_id == User.id),
+        )
+        .where(
+            User.tenant_id == actor.tenant_id,
+            User.deleted_at.is_(None),
+            or_(
+                User.invited_key.in_(address_keys),
+                User.mail_key.in_(address_keys),
+                User.upn_key.in_(address_keys),
+            ),
+        )
+    ).tuples()
+    wanted = set(address_keys)
+    found: dict[str, tuple[User, Invitation | None]] = {}
+    for user, invitation in rows:
+        for key in {user.invited_key, user.mail_key, user.upn_key} & wanted:
+            if key is not None:
+                found[key] = (user, invitation)
+    return found
+
+
+def _within_rate(session: Session, actor: Actor, count: int) -> None:
+    """60 invitations a minute for a person (threats.md, INV-4)."""
+    if _rate_factor is None or actor.user_id is None:
+        return
+    since = actor.now - timedelta(minutes=1)
+    made, oldest = session.execute(
+        select(func.count(), func.min(Invitation.sent_at)).where(
+            Invitation.tenant_id == actor.tenant_id,
+            Invitation.inviter_id == actor.user_id,
+            Invitation.sent_at > since,
+        )
+    ).one()
+    if made + count > PER_MINUTE * _rate_factor:
+        until = (oldest or actor.now) + timedelta(minutes=1)
+        raise Throttled(
+            N_("You have invited %(made)s people within a minute, which is the limit."),
+            until=until,
+            made=made,
+        )
+
+
+def _is_recent(invitation: Invitation, now: datetime) -> bool:
+    return invitation.cancelled_at is None and now - invitation.sent_at < SAME_LINK_FOR
+
+
+def _again(
+    actor: Actor,
+    request: _Request,
+    address: Address,
+    known: tuple[User, Invitation],
+    entries: list[Entry],
+    mails: list[dict[str, Any]],
+) -> Invited:
+    """Somebody who was invited before."""
+    user, invitation = known
+    if not user.is_pending:
+        if request.send_message:
+            mails.append(_mail(actor, request, invitation, address, user, template="welcome_back"))
+        result = Result.COMPLETED
+    elif _is_recent(invitation, actor.now):
+        result = Result.SAME
+    else:
+        _new_version(actor, invitation)
+        invitation.redirect_url = request.redirect_url
+        invitation.message = request.message or invitation.message
+        invitation.send_message = request.send_message
+        if request.send_message:
+            mails.append(_mail(actor, request, invitation, address, user))
+        entries.append(_entry(Activity.RESEND, user, version=invitation.version))
+        result = Result.SENT_AGAIN
+    return Invited(address, result, user.id, invitation.id)
+
+
+def _entry(activity: Activity, user: User, **detail: Any) -> Entry:
+    return Entry(activity, "User", user.id, user.user_principal_name, detail=detail)
+
+
+def _new_version(actor: Actor, invitation: Invitation) -> None:
+    """Make a new link; the old one is dead from this commit on."""
+    ring = links.keyring()
+    invitation.version += 1
+    invitation.key_id = ring.current_id
+    invitation.ticket_hash = keys.digest(
+        ring.ticket(ring.current_id, invitation.id, invitation.version)
+    )
+    invitation.sent_at = actor.now
+    invitation.opened_at = invitation.signed_in_at = None
+    invitation.declined_at = invitation.cancelled_at = None
+
+
+def _insert(
+    session: Session,
+    actor: Actor,
+    request: _Request,
+    new: list[Invited],
+    entries: list[Entry],
+    mails: list[dict[str, Any]],
+) -> None:
+    """Insert users, search words and invitations for *new* by Core: half the price of the ORM."""
+    ring = links.keyring()
+    number = users.facet(
+        UserType.GUEST, ExternalUserState.PENDING_ACCEPTANCE, Source.INVITED_USER
+    )
+    users.ensure_facets(session, actor.tenant_id, {number})
+    upns = _free_upns(session, request.tenant, actor.tenant_id, new)
+    people, tokens, invitations = [], [], []
+    for outcome in new:
+        address = outcome.address
+        name = request.display_name or address.local
+        upn = upns[outcome.user_id]
+        people.append(
+            {
+                "tenant_id": actor.tenant_id,
+                "id": outcome.user_id,
+                "facet": number,
+                "user_principal_name": upn,
+                "upn_key": fold(upn),
+                "display_name": name,
+                "name_key": fold(name),
+                "mail": address.wire,
+                "mail_key": address.key,
+                "mail_nickname": upn.rpartition("@")[0],
+                "other_mails": [],
+                "invited_key": address.key,
+                "user_type": UserType.GUEST,
+                "creation_type": "Invitation",
+                "external_user_state": ExternalUserState.PENDING_ACCEPTANCE,
+                "external_user_state_changed_at": actor.now,
+                "source": Source.INVITED_USER,
+                "account_enabled": True,
+                "show_in_address_list": False,
+                "created_at": actor.now,
+            }
+        )
+        tokens += users.token_rows(actor.tenant_id, outcome.user_id, name, address.text, upn)
+        mail = None
+        if request.send_message:
+            mail = _letter(actor, request, outcome.invitation_id, 1, ring.current_id, address)
+            mails.append(mail)
+        invitations.append(
+            {
+                "tenant_id": actor.tenant_id,
+                "id": outcome.invitation_id,
+                "user_id": outcome.user_id,
+                "invited_address": address.wire,
+                "invited_display_name": request.display_name,
+                "redirect_url": request.redirect_url,
+                "message": request.message,
+                "language": request.language,
+                "send_message": request.send_message,
+                "inviter_id": actor.user_id,
+                "inviter_name": actor.display_name,
+                "inviter_mail": actor.mail,
+                "version": 1,
+                "ticket_hash": keys.digest(ring.ticket(ring.current_id, outcome.invitation_id, 1)),
+                "key_id": ring.current_id,
+                "outbox_id": mail["id"] if mail else None,
+                "created_at": actor.now,
+                "sent_at": actor.now,
+            }
+        )
+        entries += [
+            Entry(
+                Activity.ADD_USER,
+                "User",
+                outcome.user_id,
+                upn,
+                [
+                    Change("UserType", None, "Guest"),
+                    Change("UserState", None, "PendingAcceptance"),
+                    Change("Source", None, str(Source.INVITED_USER)),
+                ],
+            ),
+            Entry(
+                Activity.INVITE,
+                "User",
+                outcome.user_id,
+                upn,
+                detail={
+                    "invitationId": str(outcome.invitation_id),
+                    "InvitedUserEmailAddress": address.wire,
+                    "applications": [a.display_name for a in request.applications],
+                    "groups": request.group_names,
+                },
+            ),
+        ]
+    connection = session.connection()
+    connection.execute(insert(User.__table__), people)  # type: ignore[arg-type]
+    connection.execute(insert(UserToken.__table__), tokens)  # type: ignore[arg-type]
+    connection.execute(insert(Invitation.__table__), invitations)  # type: ignore[arg-type]
+
+
+def _free_upns(
+    session: Session, tenant: Tenant, tenant_id: UUID, new: list[Invited]
+) -> dict[UUID, str]:
+    """A UPN for each; on collision `_` and four hex digits of the object id (decisions.md, UPN)."""
+    plain = {
+        outcome.user_id: addresses.user_principal_name(outcome.address, tenant.initial_domain)
+        for outcome in new
+    }
+    taken = set(
+        session.scalars(
+            select(User.upn_key).where(
+                User.tenant_id == tenant_id,
+                User.deleted_at.is_(None),
+                User.upn_key.in_([fold(upn) for upn in plain.values()]),
+            )
+        )
+    )
+    chosen: dict[UUID, str] = {}
+    for user_id, upn in plain.items():
+        if fold(upn) in taken:
+            upn = upn.replace("#EXT#", f"_{user_id.hex[-4:]}#EXT#")
+        taken.add(fold(upn))
+        chosen[user_id] = upn
+    return chosen
+
+
+def _letter(
+    actor: Actor,
+    request: _Request,
+    invitation_id: UUID,
+    version: int,
+    key_id: str,
+    address: Address,
+    *,
+    template: str = "invitation",
+    language: str | None = None,
+) -> dict[str, Any]:
+    tenant = request.tenant
+    verified = actor.mail if actor.mail and _lies_in(actor.mail, tenant) else None
+    ends = ends_at(actor.now, request.policy.invitation_days)
+    return outbox.row(
+        actor.tenant_id,
+        template,
+        address.wire,
+        {
+            "invitation_id": str(invitation_id),
+            "version": version,
+            "key_id": key_id,
+            "tenant_name": tenant.display_name,
+            "tenant_domain": tenant.primary_domain,
+            "branding": tenant.branding,
+            "privacy_url": tenant.privacy_url,
+            "inviter_name": actor.display_name,
+            "inviter_mail": actor.mail,
+            "reply_to": verified,
+            "message": request.message,
+            "applications": [a.display_name for a in request.applications],
+            "groups": request.group_names,
+            "address": address.text,
+            "redirect_url": request.redirect_url,
+            "ends_at": ends.isoformat() if ends else None,
+        },
+        now=actor.now,
+        domain=tenant.primary_domain,
+        about_id=invitation_id,
+        language=request.language or language or tenant.notification_language,
+    )
+
+
+def _lies_in(mail: str, tenant: Tenant) -> bool:
+    """Reply-To is for addresses in the tenant's own domains only (decisions.md, subject, From)."""
+    return mail.rpartition("@")[2].lower() in {tenant.primary_domain, tenant.initial_domain}
+
+
+def _mail(
+    actor: Actor,
+    request: _Request,
+    invitation: Invitation,
+    address: Address,
+    user: User,
+    *,
+    template: str = "invitation",
+) -> dict[str, Any]:
+    """A letter for a known guest; it becomes the one that the invitation's state speaks of."""
+    row = _letter(
+        actor, request, invitation.id, invitation.version, invitation.key_id, address,
+        template=template, language=invitation.language or user.preferred_language,
+    )  # fmt: skip
+    if template == "invitation":
+        invitation.outbox_id = row["id"]
+    return row
+
+
+def _give_access(
+    session: Session,
+    actor: Actor,
+    request: _Request,
+    outcomes: list[Invited],
+    entries: list[Entry],
+) -> None:
+    people = [outcome.user_id for outcome in outcomes]
+    names = {application.id: application.display_name for application in request.applications}
+    assigned = applications.assign(
+        session,
+        actor.tenant_id,
+        [(person, application) for person in people for application in names],
+        actor.now,
+    )
+    joined = groups.add(
+        session,
+        actor.tenant_id,
+        [(person, group) for person in people for group in request.group_ids],
+        actor.now,
+    )
+    shown = {outcome.user_id: outcome.address.text for outcome in outcomes}
+    group_names = dict(zip(request.group_ids, request.group_names, strict=True))
+    for person, application in assigned:
+        entries.append(
+            Entry(
+                Activity.ASSIGN_APPLICATION, "User", person, shown[person],
+                [Change("Application", None, names[application])],
+            )  # fmt: skip
+        )
+    for person, group in joined:
+        entries.append(
+            Entry(
+                Activity.ADD_MEMBER, "User", person, shown[person],
+                [Change("Group", None, group_names[group])],
+            )  # fmt: skip
+        )
+
+
+def draft(
+    session: Session, actor: Actor, *, address: str, **facts: Any
+) -> dict[str, Any]:
+    """The letter that `invite_many` would enqueue for one address, with a sample link; changes nothing.
+
+    An address that is not one yet is shown as it was typed. Raises Denied, Invalid.
+    """
+    policy = policies.of(session, actor)
+    policies.require_may_invite(policy, actor)
+    asked = {
+        "redirect_url": None, "message": None, "language": None, "display_name": None,
+        "application_ids": (), "group_ids": (), **facts,
+    }  # fmt: skip
+    request = _checked(session, actor, policy, send_message=True, **asked)
+    try:
+        shown = addresses.parse(address, rules="rfc")
+    except Invalid:
+        shown = Address("guest", "example.com")
+    row = _letter(actor, request, UUID(int=0), 0, "", shown)
+    row["context"]["sample"] = True
+    return row
+
+
+# Afterwards --------------------------------------------------------------------------------------
+
+
+def of_user(session: Session, actor: Actor, user_id: UUID) -> Invitation | None:
+    """Somebody's invitation, if he was invited."""
+    return session.execute(
+        select(Invitation).where(
+            Invitation.tenant_id == actor.tenant_id, Invitation.user_id == user_id
+        )
+    ).scalar_one_or_none()
+
+
+def _pending(
+    session: Session, actor: Actor, user_id: UUID
+) -> tuple[User, Invitation, TenantPolicy]:
+    """An invitation that the actor may handle: his own, or any with the permission."""
+    user = users.get(session, actor, user_id)
+    invitation = of_user(session, actor, user_id)
+    if invitation is None:
+        raise NotFound(N_("This person was never invited."))
+    if actor.user_id is None or invitation.inviter_id != actor.user_id:
+        permissions.require(actor, Action.MANAGE_INVITATIONS)
+    policy = policies.of(session, actor)
+    policies.require_may_invite(policy, actor)
+    if not user.is_pending:
+        raise Conflict(N_("%(name)s has accepted already."), name=user.display_name)
+    if user.deleted_at is not None:
+        raise Conflict(N_("%(name)s is deleted."), name=user.display_name)
+    address = addresses.parse(invitation.invited_address, rules="rfc")
+    if (refusal := policies.domain_refusal(policy, address)) is not None:
+        raise refusal
+    return user, invitation, policy
+
+
+def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
+    """Send a new link; the old one is dead at once, and so is its mail if it still waits.
+
+    Raises NotFound, Denied, Conflict when it was accepted, Invalid when the domain is blocked by now.
+    """
+    audit.lock(session, actor.tenant_id)
+    user, invitation, policy = _pending(session, actor, user_id)
+    _within_rate(session, actor, 1)
+    tenant = session.get(Tenant, actor.tenant_id)
+    assert tenant is not None
+    outbox.cancel(session, actor.tenant_id, invitation.id, now=actor.now)
+    _new_version(actor, invitation)
+    request = _Request(
+        policy=policy,
+        tenant=tenant,
+        redirect_url=invitation.redirect_url,
+        message=invitation.message,
+        language=invitation.language,
+        display_name=None,
+        send_message=True,
+        applications=[],
+        group_ids=[],
+        group_names=[group.display_name for group in groups.of_user(session, tenant.id, user.id)],
+    )
+    row = _mail(
+        actor, request, invitation, addresses.parse(invitation.invited_address, rules="rfc"), user
+    )
+    row["context"]["applications"] = [
+        tile.name for tile in applications.tiles(session, tenant.id, user.id)
+    ]
+    invitation.send_message = True
+    session.flush()
+    outbox.enqueue(session, row)
+    audit.record(session, actor, _entry(Activity.RESEND, user, version=invitation.version))
+    return invitation
+
+
+def copy_link(session: Session, actor: Actor, user_id: UUID) -> str:
+    """The very link that was mailed, for passing on by hand; audited. Raises as `resend`.
+
+    Raises Conflict too when the key it was made with is gone: sending it again makes a new one.
+    """
+    audit.lock(session, actor.tenant_id)
+    user, invitation, _ = _pending(session, actor, user_id)
+    try:
+        link = links.redeem_url(
+            actor.tenant_id, invitation.id, invitation.version, invitation.key_id
+        )
+    except KeyError as error:
+        raise Conflict(N_("This link was made with a key that is gone. Send it again.")) from error
+    audit.record(session, actor, _entry(Activity.COPY_LINK, user, version=invitation.version))
+    return link

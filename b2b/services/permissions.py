@@ -1,0 +1,74 @@
+"""Who may do what: one table that pages, API, jobs and command line all ask."""
+
+import enum
+
+from b2b.actor import Actor
+from b2b.errors import Denied, N_
+from b2b.models import ActorKind, Role
+
+
+class Action(enum.StrEnum):
+    """Something that can be allowed. Inviting also asks the tenant's policy (services.policies)."""
+
+    READ_DIRECTORY = "directory.read"
+    READ_AUDIT = "audit.read"
+    INVITE = "users.invite"
+    INVITE_MEMBER = "users.invite_member"
+    MANAGE_INVITATIONS = "invitations.manage"
+    UPDATE_USER = "users.update"
+    BLOCK_USER = "users.block"
+    DELETE_USER = "users.delete"
+
+
+_MEMBER = frozenset({Action.READ_DIRECTORY, Action.INVITE})
+_GUEST = frozenset({Action.INVITE})
+_USER_ADMINISTRATION = frozenset(
+    {
+        Action.MANAGE_INVITATIONS,
+        Action.UPDATE_USER,
+        Action.BLOCK_USER,
+        Action.DELETE_USER,
+        Action.READ_AUDIT,
+        Action.READ_DIRECTORY,
+        Action.INVITE,
+    }
+)
+_BY_ROLE: dict[Role, frozenset[Action]] = {
+    Role.GLOBAL_ADMINISTRATOR: frozenset(Action),
+    Role.USER_ADMINISTRATOR: _USER_ADMINISTRATION,
+    Role.GUEST_INVITER: frozenset({Action.READ_DIRECTORY, Action.INVITE}),
+    Role.HELPDESK_ADMINISTRATOR: frozenset({Action.READ_DIRECTORY, Action.MANAGE_INVITATIONS}),
+    Role.GLOBAL_READER: frozenset({Action.READ_DIRECTORY, Action.READ_AUDIT}),
+}
+# The least role that gives each action, named when it is refused.
+_LEAST_ROLE: dict[Action, Role] = {
+    Action.READ_DIRECTORY: Role.GLOBAL_READER,
+    Action.READ_AUDIT: Role.GLOBAL_READER,
+    Action.INVITE: Role.GUEST_INVITER,
+    Action.INVITE_MEMBER: Role.GLOBAL_ADMINISTRATOR,
+    Action.MANAGE_INVITATIONS: Role.HELPDESK_ADMINISTRATOR,
+    Action.UPDATE_USER: Role.USER_ADMINISTRATOR,
+    Action.BLOCK_USER: Role.USER_ADMINISTRATOR,
+    Action.DELETE_USER: Role.USER_ADMINISTRATOR,
+}
+
+
+def allows(actor: Actor, action: Action) -> bool:
+    """Whether *actor* may do *action* in its tenant. The system may do everything."""
+    if actor.kind is ActorKind.SYSTEM:
+        return True
+    if any(action in _BY_ROLE[role] for role in actor.roles):
+        return True
+    return action in (_GUEST if actor.is_guest else _MEMBER)
+
+
+def require(actor: Actor, action: Action) -> None:
+    """Raise Denied, naming the least role that would help, unless *actor* may do *action*."""
+    if not allows(actor, action):
+        role = _LEAST_ROLE[action].title
+        raise Denied(N_("This needs the role %(role)s."), role=role)
+
+
+def is_admin(actor: Actor) -> bool:
+    """Whether *actor* holds any directory role at all."""
+    return actor.kind is ActorKind.SYSTEM or bool(actor.roles)

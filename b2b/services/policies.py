@@ -1,0 +1,100 @@
+"""What a tenant has decided about outsiders: who may invite, which domains, where links may lead."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from b2b import links
+from b2b.actor import Actor
+from b2b.errors import Denied, Invalid, N_
+from b2b.models import (
+    ActorKind,
+    AllowInvitesFrom,
+    Domain,
+    DomainList,
+    LandingPages,
+    Role,
+    TenantPolicy,
+)
+from b2b.services import permissions
+from b2b.services.addresses import Address
+
+_INVITER_ROLES = {Role.GLOBAL_ADMINISTRATOR, Role.USER_ADMINISTRATOR, Role.GUEST_INVITER}
+
+
+def of(session: Session, actor: Actor) -> TenantPolicy:
+    """The tenant's external collaboration settings."""
+    return session.execute(
+        select(TenantPolicy).where(TenantPolicy.tenant_id == actor.tenant_id)
+    ).scalar_one()
+
+
+def may_invite(policy: TenantPolicy, actor: Actor) -> bool:
+    """Whether the tenant lets *actor* invite (groups-apps-roles.md, section 4; threats.md, INV-6).
+
+    `none` stops admins too. Roles count also for guests who hold one.
+    """
+    if actor.kind is ActorKind.SYSTEM:
+        return True
+    if not permissions.allows(actor, permissions.Action.INVITE):
+        return False
+    match policy.allow_invites_from:
+        case AllowInvitesFrom.NONE:
+            return False
+        case AllowInvitesFrom.ADMINS_AND_GUEST_INVITERS:
+            return bool(actor.roles & _INVITER_ROLES)
+        case AllowInvitesFrom.ADMINS_GUEST_INVITERS_AND_ALL_MEMBERS:
+            return not actor.is_guest or bool(actor.roles & _INVITER_ROLES)
+        case AllowInvitesFrom.EVERYONE:
+            return True
+
+
+def require_may_invite(policy: TenantPolicy, actor: Actor) -> None:
+    """Raise Denied unless *actor* may invite."""
+    if not may_invite(policy, actor):
+        raise Denied(N_("Guest invitations not allowed for your company."))
+
+
+def blocks_domain(policy: TenantPolicy, domain: str) -> bool:
+    """Whether invitations to *domain* (A-labels) are refused; subdomains are domains of their own."""
+    match policy.domain_list:
+        case DomainList.OFF:
+            return False
+        case DomainList.ALLOW:
+            return domain not in policy.domains
+        case DomainList.BLOCK:
+            return domain in policy.domains
+
+
+def domain_refusal(policy: TenantPolicy, address: Address) -> Invalid | None:
+    """Why *address* may not be invited by the domain list, or None (threats.md, INV-5)."""
+    if not blocks_domain(policy, address.domain):
+        return None
+    shown = address.text.rpartition("@")[2]
+    if shown != address.domain:
+        shown = f"{shown} ({address.domain})"
+    return Invalid(
+        "addresses",
+        N_("%(domain)s is blocked by the invitation policy of this organisation."),
+        domain=shown,
+    )
+
+
+def own_domains(session: Session, actor: Actor, domains: Iterable[str]) -> set[str]:
+    """Those of *domains* that this tenant has verified."""
+    return set(
+        session.scalars(
+            select(Domain.name).where(
+                Domain.tenant_id == actor.tenant_id,
+                Domain.name.in_(list(domains)),
+                Domain.verified_at.is_not(None),
+            )
+        )
+    )
+
+
+def landing_page(policy: TenantPolicy, url: str) -> str:
+    """*url* checked against the tenant's rule and re-serialised. Raises Invalid("redirect_url")."""
+    listed = policy.landing_hosts if policy.landing_pages is LandingPages.LISTED else None
+    return links.landing_page(url, listed_hosts=listed)

@@ -1,0 +1,427 @@
+"""Redeeming an invitation: what the link opens, who may accept, and the one transaction that does it."""
+
+import enum
+import hmac
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from b2b import keys, links
+from b2b.actor import Actor, ExternalIdentity
+from b2b.errors import Conflict, Denied, N_, Refused
+from b2b.mail import outbox
+from b2b.models import (
+    ExternalUserState,
+    Identity,
+    Invitation,
+    Password,
+    Provider,
+    SignIn,
+    Source,
+    Tenant,
+    TenantPolicy,
+    User,
+    new_id,
+)
+from b2b.services import addresses, applications, audit, groups, invitations, policies, sessions, users
+from b2b.services.addresses import Address
+from b2b.services.audit import Activity, Change, Entry
+
+_SOURCE = {
+    Provider.DIRECTORY: Source.EXTERNAL_DIRECTORY,
+    Provider.PERSONAL: Source.PERSONAL_ACCOUNT,
+    Provider.PASSCODE: Source.PASSCODE,
+}
+SOURCES_OUTSIDE = frozenset(_SOURCE.values())
+
+
+class Standing(enum.StrEnum):
+    """What a genuine link leads to now."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    EXPIRED = "expired"
+    BLOCKED_DOMAIN = "blocked domain"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A link that was found good, with everything that its pages say."""
+
+    invitation: Invitation
+    user: User
+    tenant: Tenant
+    policy: TenantPolicy
+    standing: Standing
+    address: Address
+    ends_at: datetime | None
+
+    @property
+    def purpose(self) -> str:
+        """What a passcode for this redemption is bound to (threats.md, SIGN-3)."""
+        return f"redeem:{self.invitation.id}"
+
+
+class WrongAccount(Denied):
+    """The identity that is signed in is not the invited one."""
+
+    code = "AADSTS50020"
+
+
+def open_link(
+    session: Session, tenant_id: UUID, invitation_id: UUID, secret_hash: bytes, *, now: datetime
+) -> Opened | None:
+    """What an invitation link leads to; None for every link that cannot be used.
+
+    Unknown, altered, superseded, cancelled, another tenant's and a deleted person's link answer alike
+    (threats.md, RED-1). Changes nothing (RED-2).
+    """
+    row = session.execute(
+        select(Invitation, User, Tenant, TenantPolicy)
+        .join(User, (User.tenant_id == Invitation.tenant_id) & (User.id == Invitation.user_id))
+        .join(Tenant, Tenant.id == Invitation.tenant_id)
+        .join(TenantPolicy, TenantPolicy.tenant_id == Invitation.tenant_id)
+        .where(Invitation.tenant_id == tenant_id, Invitation.id == invitation_id)
+    ).one_or_none()
+    if row is None:
+        # The same comparison as for a known one.
+        hmac.compare_digest(secret_hash, b"\0" * 32)
+        return None
+    invitation, user, tenant, policy = row.tuple()
+    if (
+        not hmac.compare_digest(secret_hash, invitation.ticket_hash)
+        or invitation.cancelled_at is not None
+        or user.deleted_at is not None
+    ):
+        return None
+    address = addresses.parse(invitation.invited_address, rules="rfc")
+    ends = invitations.ends_at(invitation.sent_at, policy.invitation_days)
+    if not user.account_enabled:
+        standing = Standing.DISABLED
+    elif not user.is_pending:
+        standing = Standing.ACCEPTED
+    elif policies.blocks_domain(policy, address.domain):
+        standing = Standing.BLOCKED_DOMAIN
+    elif ends is not None and ends <= now:
+        standing = Standing.EXPIRED
+    else:
+        standing = Standing.OPEN
+    return Opened(invitation, user, tenant, policy, standing, address, ends)
+
+
+def waiting(session: Session, opened: Opened) -> tuple[list[applications.Tile], list[str]]:
+    """What is there for the guest: applications, and names of groups."""
+    tenant_id, user_id = opened.tenant.id, opened.user.id
+    return (
+        applications.tiles(session, tenant_id, user_id),
+        [group.display_name for group in groups.of_user(session, tenant_id, user_id)],
+    )
+
+
+def acting(
+    opened: Opened,
+    *,
+    now: datetime,
+    correlation_id: UUID | None = None,
+    ip_address: str | None = None,
+    user_agent: str | None = None,
+) -> Actor:
+    """The guest himself, acting in the tenant that invites him."""
+    return Actor(
+        tenant_id=opened.tenant.id,
+        tenant_name=opened.tenant.display_name,
+        tenant_domain=opened.tenant.primary_domain,
+        now=now,
+        user_id=opened.user.id,
+        display_name=opened.user.display_name,
+        user_principal_name=opened.user.user_principal_name,
+        mail=opened.user.mail,
+        is_guest=opened.user.is_guest,
+        correlation_id=correlation_id or uuid4(),
+        ip_address=ip_address,
+        user_agent=user_agent,
+    )
+
+
+def matches(session: Session, opened: Opened, identity: ExternalIdentity) -> bool:
+    """Whether *identity* is the one that this invitation is for.
+
+    Before acceptance: the sign-in has proven the invited address. Afterwards: it is the bound
+    (issuer, subject), whatever its address is called by now (threats.md, RED-3, FED-3).
+    """
+    if opened.user.is_pending:
+        return opened.address.key in identity.proven and identity.provider is not None
+    bound = session.get(Identity, (opened.tenant.id, identity.issuer, identity.subject))
+    return bound is not None and bound.user_id == opened.user.id
+
+
+def note_opened(session: Session, actor: Actor, opened: Opened) -> None:
+    """The guest has pressed Get Started (a visit alone leaves no trace)."""
+    session.execute(
+        update(Invitation)
+        .where(
+            Invitation.tenant_id == actor.tenant_id,
+            Invitation.id == opened.invitation.id,
+            Invitation.opened_at.is_(None),
+        )
+        .values(opened_at=actor.now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def note_signed_in(session: Session, actor: Actor, opened: Opened) -> None:
+    """The invited person has proven who he is and looks at what is asked of him."""
+    session.execute(
+        update(Invitation)
+        .where(
+            Invitation.tenant_id == actor.tenant_id,
+            Invitation.id == opened.invitation.id,
+            Invitation.signed_in_at.is_(None),
+        )
+        .values(signed_in_at=actor.now, opened_at=opened.invitation.opened_at or actor.now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _require_open(session: Session, opened: Opened, identity: ExternalIdentity) -> None:
+    match opened.standing:
+        case Standing.ACCEPTED:
+            raise Conflict(N_("This invitation was accepted already. Sign in to continue."))
+        case Standing.EXPIRED:
+            raise Conflict(N_("This invitation has expired meanwhile."))
+        case Standing.BLOCKED_DOMAIN:
+            raise Denied(
+                N_("%(organisation)s does not take guests from your domain any more."),
+                organisation=opened.tenant.display_name,
+            )
+        case Standing.DISABLED:
+            raise Denied(
+                N_("%(organisation)s has blocked this account."),
+                organisation=opened.tenant.display_name,
+            )
+    if not matches(session, opened, identity):
+        raise WrongAccount(N_("This invitation is for another account."))
+
+
+def accept(
+    session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity
+) -> User:
+    """Bind the identity, fill in the profile, set Accepted and Source: once, whatever races.
+
+    *opened* must have been read in this very transaction. Old factors and sessions of the object go
+    (threats.md, RED-7). Raises Conflict, Denied, WrongAccount; then nothing was changed.
+    """
+    audit.lock(session, actor.tenant_id)
+    _require_open(session, opened, identity)
+    won = session.execute(
+        update(Invitation)
+        .where(
+            Invitation.tenant_id == actor.tenant_id,
+            Invitation.id == opened.invitation.id,
+            Invitation.ticket_hash == opened.invitation.ticket_hash,
+            Invitation.accepted_at.is_(None),
+            Invitation.cancelled_at.is_(None),
+        )
+        .values(accepted_at=actor.now, declined_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    if not won.rowcount:  # type: ignore[attr-defined]
+        raise Conflict(N_("This invitation was accepted already. Sign in to continue."))
+    other = session.get(Identity, (actor.tenant_id, identity.issuer, identity.subject))
+    if other is not None and other.user_id != opened.user.id:
+        raise Conflict(
+            N_("Your account has access to %(organisation)s already, under another address."),
+            organisation=opened.tenant.display_name,
+        )
+    assert identity.provider is not None  # `matches` has seen to it
+    session.execute(
+        insert(Identity),
+        {
+            "tenant_id": actor.tenant_id,
+            "issuer": identity.issuer,
+            "subject": identity.subject,
+            "user_id": opened.user.id,
+            "provider": identity.provider,
+            "label": identity.label,
+            "bound_at": actor.now,
+        },
+    )
+    changes = _take_over(opened, identity, actor.now)
+    user = opened.user
+    session.execute(
+        delete(Password).where(Password.tenant_id == user.tenant_id, Password.user_id == user.id)
+    )
+    sessions.end_all(session, actor, user)
+    user.last_sign_in_at = actor.now
+    users.refacet(session, user)
+    users.rename(session, user)
+    actor = replace(actor, display_name=user.display_name)
+    audit.record(
+        session,
+        actor,
+        Entry(Activity.UPDATE_USER, "User", user.id, user.user_principal_name, changes),
+        Entry(
+            Activity.REDEEM,
+            "User",
+            user.id,
+            user.user_principal_name,
+            detail={
+                "invitationId": str(opened.invitation.id),
+                "identityProvider": str(identity.provider),
+                "signInName": identity.label,
+            },
+        ),
+    )
+    log_sign_in(session, actor, identity)
+    _tell_inviter(session, actor, opened, "accepted")
+    session.flush()
+    return user
+
+
+def _take_over(opened: Opened, identity: ExternalIdentity, now: datetime) -> list[Change]:
+    """Non-empty values of the sign-in overwrite (decisions.md, profile at redemption)."""
+    user = opened.user
+    provider = identity.provider
+    assert provider is not None
+    values: dict[str, Any] = {}
+    if not (opened.policy.keep_typed_names and opened.invitation.invited_display_name):
+        values["display_name"] = identity.display_name
+    values["given_name"] = identity.given_name
+    values["surname"] = identity.surname
+    values["preferred_language"] = identity.preferred_language
+    changes = []
+    for name, value in values.items():
+        title, longest = users.PROFILE[name]
+        taken = (value or "").strip()[:longest]
+        if taken and taken != getattr(user, name):
+            changes.append(Change(title, getattr(user, name), taken))
+            setattr(user, name, taken)
+    changes += [
+        Change("UserState", "PendingAcceptance", "Accepted"),
+        Change("AcceptedOn", None, now.isoformat()),
+        Change("Source", str(user.source), str(_SOURCE[provider])),
+        Change("Identity", opened.tenant.primary_domain, str(provider)),
+    ]
+    user.external_user_state = ExternalUserState.ACCEPTED
+    user.external_user_state_changed_at = now
+    user.source = _SOURCE[provider]
+    return changes
+
+
+def log_sign_in(
+    session: Session, actor: Actor, identity: ExternalIdentity, *, application: str = "My Apps"
+) -> None:
+    """A sign-in of this identity into the actor's tenant."""
+    session.execute(
+        insert(SignIn),
+        {
+            "tenant_id": actor.tenant_id,
+            "id": new_id(),
+            "at": actor.now,
+            "user_id": actor.user_id,
+            "identity": identity.label,
+            "method": str(identity.provider or "password"),
+            "application": application,
+            "error_code": 0,
+            "ip_address": actor.ip_address,
+            "user_agent": (actor.user_agent or "")[:256] or None,
+            "correlation_id": actor.correlation_id,
+        },
+    )
+
+
+def decline(
+    session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity
+) -> None:
+    """The guest says no: he stays pending, is shown as declined, the inviter is told.
+
+    The same link works again (decisions.md, decline). Raises as `accept`.
+    """
+    audit.lock(session, actor.tenant_id)
+    _require_open(session, opened, identity)
+    opened.invitation.declined_at = actor.now
+    audit.record(
+        session,
+        actor,
+        Entry(Activity.DECLINE, "User", opened.user.id, opened.user.user_principal_name),
+    )
+    _tell_inviter(session, actor, opened, "declined")
+
+
+def ask_again(
+    session: Session, actor: Actor, opened: Opened, note: str, *, now: datetime
+) -> None:
+    """Somebody with an expired link asks the inviter for a new one; once for each link.
+
+    Raises Conflict when there is nobody to ask or it was asked already.
+    """
+    if opened.standing is not Standing.EXPIRED:
+        raise Conflict(N_("This invitation still works."))
+    already = any(
+        mail.template == "asked_again"
+        and mail.context.get("version") == opened.invitation.version
+        for mail in outbox.of(session, actor.tenant_id, opened.invitation.id)
+    )
+    if already:
+        raise Conflict(
+            N_("%(name)s was asked already."), name=opened.invitation.inviter_name
+        )
+    text = (invitations.clean_message(note) or "")[:500]
+    audit.record(
+        session,
+        actor,
+        Entry(Activity.ASK_AGAIN, "User", opened.user.id, opened.user.user_principal_name),
+    )
+    _tell_inviter(session, actor, opened, "asked_again", note=text)
+
+
+def _tell_inviter(
+    session: Session, actor: Actor, opened: Opened, template: str, **context: Any
+) -> None:
+    invitation, tenant = opened.invitation, opened.tenant
+    if not invitation.inviter_mail:
+        return
+    outbox.enqueue(
+        session,
+        outbox.row(
+            tenant.id,
+            template,
+            invitation.inviter_mail,
+            {
+                "tenant_name": tenant.display_name,
+                "tenant_domain": tenant.primary_domain,
+                "inviter_name": invitation.inviter_name,
+                "guest_name": opened.user.display_name,
+                "address": opened.address.text,
+                "user_url": f"/admin/users/{opened.user.id}",
+                "version": invitation.version,
+                **context,
+            },
+            now=actor.now,
+            domain=tenant.primary_domain,
+            about_id=invitation.id,
+            language=tenant.notification_language,
+        ),
+    )
+
+
+def hash_of(secret: str) -> bytes:
+    """What the browser's session remembers of a link instead of the secret."""
+    return keys.digest(secret)
+
+
+def way_on(opened: Opened) -> str:
+    """Where the guest goes after acceptance: the checked landing page, checked again.
+
+    Falls back to My Apps when the tenant's rule no longer allows it (threats.md, INV-2).
+    """
+    try:
+        checked = policies.landing_page(opened.policy, opened.invitation.redirect_url)
+    except Refused:
+        return links.absolute(f"/myapps?tenantid={opened.tenant.id}")
+    return links.destination(checked, opened.tenant.id)

@@ -1,0 +1,476 @@
+"""Signing in: which way an address takes, checking what is typed, and one plain identity at the end."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from b2b.actor import Actor, ExternalIdentity
+from b2b.errors import Conflict, Denied, Invalid, N_
+from b2b.models import (
+    Domain,
+    Identity,
+    Provider,
+    SignIn,
+    Tenant,
+    TenantKind,
+    User,
+    new_id,
+)
+from b2b.services import addresses, attempts, audit, passwords, users
+from b2b.services.addresses import Address
+from b2b.services.audit import Activity, Entry
+
+TRIES = 10
+TRIES_FROM_ONE_IP = 100
+WINDOW = timedelta(minutes=1)
+_consumer_domains = addresses.CONSUMER_DOMAINS
+
+
+def configure(more_consumer_domains: Sequence[str]) -> None:
+    """Add domains whose addresses get a personal account (setting CONSUMER_DOMAINS)."""
+    global _consumer_domains
+    _consumer_domains = addresses.CONSUMER_DOMAINS | {d.lower() for d in more_consumer_domains}
+
+
+class Method(enum.StrEnum):
+    """Ways to sign in that exist so far."""
+
+    PASSWORD = "password"
+    """In a directory hosted here that has verified the domain."""
+    PERSONAL_PASSWORD = "personal password"
+    """With a personal account that exists."""
+    PERSONAL_NEW = "personal new"
+    """A mailed code, and then a personal account is made on the way; or the code stays."""
+    PASSCODE = "passcode"
+    """A mailed code each time."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way in for an address and why it is that one."""
+
+    method: Method
+    reasons: tuple[str, ...]
+
+    @property
+    def by_code(self) -> bool:
+        """Whether it begins with a mailed code."""
+        return self.method in (Method.PERSONAL_NEW, Method.PASSCODE)
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account hosted here that an address signs in with."""
+
+    tenant_id: UUID
+    tenant_name: str
+    tenant_kind: TenantKind
+    user_id: UUID
+    sign_in_name: str
+    display_name: str
+    given_name: str | None
+    surname: str | None
+    preferred_language: str | None
+    may_sign_in: bool
+    domain_verified: bool
+
+
+def decide(
+    *,
+    bound: Provider | None,
+    home_account: bool,
+    personal_account: bool,
+    consumer_domain: bool,
+) -> Way:
+    """Where somebody signs in (redemption.md, section 2), from facts alone.
+
+    *bound* is what an accepted guest redeemed with and wins over everything: a method sticks until the
+    redemption is reset.
+    """
+    if bound is Provider.DIRECTORY:
+        return Way(Method.PASSWORD, (N_("Redeemed with an account of another directory."),))
+    if bound is Provider.PERSONAL:
+        return Way(Method.PERSONAL_PASSWORD, (N_("Redeemed with a personal account."),))
+    if bound is Provider.PASSCODE:
+        return Way(Method.PASSCODE, (N_("Redeemed with a mailed code."),))
+    if home_account:
+        return Way(
+            Method.PASSWORD,
+            (N_("A directory has verified the domain and knows this sign-in name."),),
+        )
+    nobody = N_("No directory that has verified the domain knows this sign-in name.")
+    if personal_account:
+        return Way(
+            Method.PERSONAL_PASSWORD, (nobody, N_("A personal account has this address."))
+        )
+    if consumer_domain:
+        return Way(
+            Method.PERSONAL_NEW,
+            (nobody, N_("No personal account yet; the domain is one of personal addresses.")),
+        )
+    return Way(Method.PASSCODE, (nobody, N_("No other way is known for this address.")))
+
+
+def account_of(session: Session, address: Address) -> Account | None:
+    """The account hosted here that *address* is the sign-in name of, in the order of `decide`."""
+    return _account(session, address.key, TenantKind.ORGANISATION, address.domain) or _account(
+        session, address.key, TenantKind.CONSUMER, None
+    )
+
+
+def _account(
+    session: Session, key: str, kind: TenantKind, domain: str | None
+) -> Account | None:
+    query = select(User, Tenant.display_name, Tenant.id).join(Tenant, Tenant.id == User.tenant_id)
+    if domain is not None:
+        query = query.join(
+            Domain,
+            (Domain.tenant_id == Tenant.id)
+            & (Domain.name == domain)
+            & Domain.verified_at.is_not(None),
+        )
+    row = session.execute(
+        query.where(
+            Tenant.kind == kind,
+            User.upn_key == key,
+            User.deleted_at.is_(None),
+            User.creation_type.is_distinct_from("Invitation"),
+        )
+    ).first()
+    if row is None:
+        return None
+    return _as_account(row[0], row[1], kind, verified=True)
+
+
+def _as_account(user: User, tenant_name: str, kind: TenantKind, *, verified: bool) -> Account:
+    return Account(
+        tenant_id=user.tenant_id,
+        tenant_name=tenant_name,
+        tenant_kind=kind,
+        user_id=user.id,
+        sign_in_name=user.user_principal_name,
+        display_name=user.display_name,
+        given_name=user.given_name,
+        surname=user.surname,
+        preferred_language=user.preferred_language,
+        may_sign_in=user.may_sign_in,
+        domain_verified=verified,
+    )
+
+
+def bound_account(session: Session, identity: Identity) -> Account | None:
+    """The hosted account behind an identity that a guest redeemed with, if it is hosted here."""
+    if identity.provider is Provider.PASSCODE:
+        return None
+    row = session.execute(
+        select(User, Tenant.display_name, Tenant.kind)
+        .join(Tenant, Tenant.id == User.tenant_id)
+        .where(User.tenant_id == UUID(identity.issuer), User.id == UUID(identity.subject))
+    ).one_or_none()
+    if row is None:
+        return None
+    user, tenant_name, kind = row.tuple()
+    return _as_account(user, tenant_name, kind, verified=True)
+
+
+def identity_of_guest(session: Session, user: User) -> Identity | None:
+    """What a guest redeemed with."""
+    return session.execute(
+        select(Identity).where(Identity.tenant_id == user.tenant_id, Identity.user_id == user.id)
+    ).scalar_one_or_none()
+
+
+def discover(
+    session: Session, address: Address, *, guest: User | None = None
+) -> tuple[Way, Account | None]:
+    """The way in for *address*, and the hosted account it leads to; *guest* is whom a link names."""
+    bound = identity_of_guest(session, guest) if guest is not None else None
+    if bound is not None:
+        way = decide(
+            bound=bound.provider,
+            home_account=False,
+            personal_account=False,
+            consumer_domain=False,
+        )
+        return way, bound_account(session, bound)
+    account = account_of(session, address)
+    way = decide(
+        bound=None,
+        home_account=account is not None and account.tenant_kind is TenantKind.ORGANISATION,
+        personal_account=account is not None and account.tenant_kind is TenantKind.CONSUMER,
+        consumer_domain=address.domain in _consumer_domains,
+    )
+    return way, account
+
+
+# Passwords ---------------------------------------------------------------------------------------
+
+
+def take_try(
+    session: Session, sign_in_name: str, *, ip_address: str | None, now: datetime
+) -> datetime | None:
+    """Count a password try before it is checked; None, or when the next may be made.
+
+    Counted by account and address together, so that a stranger cannot lock somebody out everywhere
+    (threats.md, SIGN-1). The caller commits either way.
+    """
+    ip = ip_address or "-"
+    return attempts.take(
+        session,
+        f"password:{sign_in_name}:{ip}"[:400],
+        limit=TRIES,
+        window=WINDOW,
+        now=now,
+    ) or attempts.take(
+        session, f"password-ip:{ip}", limit=TRIES_FROM_ONE_IP, window=WINDOW, now=now
+    )
+
+
+def stored_password(session: Session, account: Account | None) -> str | None:
+    """The hash to check against; None for nobody, and then the check costs the same time."""
+    if account is None:
+        return None
+    return passwords.stored(session, account.tenant_id, account.user_id)
+
+
+def finish_password(
+    session: Session,
+    account: Account | None,
+    right: bool,
+    *,
+    sign_in_name: str,
+    now: datetime,
+    correlation_id: UUID,
+    ip_address: str | None,
+    user_agent: str | None,
+) -> ExternalIdentity | Invalid:
+    """Log the attempt; the identity if it succeeded, else what to tell (the same for every cause).
+
+    A blocked account is named only to somebody who knew its password. The caller commits either way.
+    """
+    refusal: Invalid | None = None
+    code = 0
+    if account is None or not right:
+        code = 50126 if account is not None else 50034
+        refusal = Invalid(
+            "password", N_("That address or password is not right."), code="AADSTS50126"
+        )
+    elif not account.may_sign_in:
+        code = 50057
+        refusal = Invalid(
+            "password",
+            N_("This account is blocked. Ask an administrator of %(organisation)s."),
+            code="AADSTS50057",
+            organisation=account.tenant_name,
+        )
+    if account is not None:
+        session.execute(
+            insert(SignIn),
+            _sign_in_row(
+                account.tenant_id, account.user_id, account.sign_in_name, "password", code, refusal,
+                now, correlation_id, ip_address, user_agent,
+            ),  # fmt: skip
+        )
+    if refusal is not None or account is None:
+        assert refusal is not None
+        return refusal
+    attempts.forget(session, f"password:{sign_in_name}:{ip_address or '-'}"[:400])
+    session.get_one(User, (account.tenant_id, account.user_id)).last_sign_in_at = now
+    return identity_for(account)
+
+
+def _sign_in_row(
+    tenant_id: UUID,
+    user_id: UUID | None,
+    label: str,
+    method: str,
+    code: int,
+    refusal: Invalid | None,
+    now: datetime,
+    correlation_id: UUID,
+    ip_address: str | None,
+    user_agent: str | None,
+) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "id": new_id(),
+        "at": now,
+        "user_id": user_id,
+        "identity": label[:320],
+        "method": method,
+        "application": "Sign-in",
+        "error_code": code,
+        "failure_reason": None if refusal is None else str(refusal)[:512],
+        "ip_address": ip_address,
+        "user_agent": (user_agent or "")[:256] or None,
+        "correlation_id": correlation_id,
+    }
+
+
+def identity_for(account: Account) -> ExternalIdentity:
+    """The identity that a sign-in with a hosted account proves.
+
+    Its sign-in name counts as a proven address: an organisation has verified the domain, a personal
+    account has proven the address by a mailed code. `mail` and other editable properties do not.
+    """
+    provider = (
+        Provider.PERSONAL if account.tenant_kind is TenantKind.CONSUMER else Provider.DIRECTORY
+    )
+    address = addresses.parse(account.sign_in_name, rules="rfc")
+    return ExternalIdentity(
+        provider=provider,
+        issuer=str(account.tenant_id),
+        subject=str(account.user_id),
+        label=account.sign_in_name,
+        proven=frozenset({address.key}) if account.domain_verified else frozenset(),
+        display_name=account.display_name,
+        given_name=account.given_name,
+        surname=account.surname,
+        preferred_language=account.preferred_language,
+        home_tenant_id=account.tenant_id,
+        home_user_id=account.user_id,
+    )
+
+
+def identity_by_code(address: Address) -> ExternalIdentity:
+    """The identity that a right passcode proves: the mailbox and nothing else."""
+    return ExternalIdentity(
+        provider=Provider.PASSCODE,
+        issuer="mail",
+        subject=address.key,
+        label=address.text,
+        proven=frozenset({address.key}),
+    )
+
+
+# Personal accounts -------------------------------------------------------------------------------
+
+
+def may_make_account(identity: ExternalIdentity) -> bool:
+    """Whether this sign-in may go on to make a personal account: a proven personal address."""
+    return identity.is_passcode and identity.subject.rpartition("@")[2] in _consumer_domains
+
+
+def consumer_tenant(session: Session) -> Tenant:
+    """The directory of personal accounts."""
+    return session.execute(select(Tenant).where(Tenant.kind == TenantKind.CONSUMER)).scalar_one()
+
+
+def make_account(
+    session: Session,
+    identity: ExternalIdentity,
+    *,
+    given_name: str,
+    surname: str,
+    password_hash: str,
+    preferred_language: str | None,
+    now: datetime,
+    correlation_id: UUID,
+    ip_address: str | None = None,
+) -> ExternalIdentity:
+    """Make a personal account for the address that *identity* has proven by a code.
+
+    Raises Denied when nothing was proven, Invalid for names, Conflict when the account exists.
+    """
+    if not may_make_account(identity):
+        raise Denied(N_("Prove the address with a mailed code first."))
+    for field, value in (("given_name", given_name), ("surname", surname)):
+        if not value.strip() and field == "given_name":
+            raise Invalid(field, N_("Enter a name."))
+        if len(value) > 64:
+            raise Invalid(field, N_("At most %(longest)s characters."), longest=64)
+    tenant = consumer_tenant(session)
+    audit.lock(session, tenant.id)
+    actor = Actor.system(tenant.id, tenant.display_name, tenant.primary_domain, now, label="Sign-up")
+    name = " ".join(part for part in (given_name.strip(), surname.strip()) if part)
+    user = users.create_member(
+        session,
+        tenant.id,
+        user_id=new_id(),
+        user_principal_name=identity.label,
+        display_name=name,
+        now=now,
+        given_name=given_name.strip(),
+        surname=surname.strip() or None,
+        mail=identity.label,
+        preferred_language=preferred_language,
+        creation_type="LocalAccount",
+    )
+    passwords.put(session, actor, user, password_hash)
+    audit.record(
+        session, actor, Entry(Activity.ADD_USER, "User", user.id, user.user_principal_name)
+    )
+    account = _as_account(user, tenant.display_name, TenantKind.CONSUMER, verified=True)
+    return identity_for(account)
+
+
+# Where an identity may go ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tenant in which an identity is somebody."""
+
+    tenant_id: UUID
+    tenant_name: str
+    tenant_domain: str
+    user_id: UUID
+    is_guest: bool
+
+
+def places(session: Session, identity: ExternalIdentity) -> list[Place]:
+    """Everywhere this identity may act: its home organisation, and where it is an accepted guest."""
+    found: list[Place] = []
+    if identity.home_tenant_id is not None:
+        row = session.execute(
+            select(Tenant, User)
+            .join(User, User.tenant_id == Tenant.id)
+            .where(
+                Tenant.id == identity.home_tenant_id,
+                Tenant.kind == TenantKind.ORGANISATION,
+                User.id == identity.home_user_id,
+            )
+        ).one_or_none()
+        if row is not None and row[1].may_sign_in:
+            found.append(_place(row[0], row[1]))
+    rows = session.execute(
+        select(Tenant, User)
+        .join(Identity, Identity.tenant_id == Tenant.id)
+        .join(User, (User.tenant_id == Identity.tenant_id) & (User.id == Identity.user_id))
+        .where(Identity.issuer == identity.issuer, Identity.subject == identity.subject)
+        .order_by(Tenant.display_name, Tenant.id)
+    ).tuples()
+    return found + [_place(tenant, user) for tenant, user in rows if user.may_sign_in]
+
+
+def _place(tenant: Tenant, user: User) -> Place:
+    return Place(tenant.id, tenant.display_name, tenant.primary_domain, user.id, user.is_guest)
+
+
+def place_in(session: Session, identity: ExternalIdentity, tenant_id: UUID) -> Place:
+    """Where *identity* acts in one tenant. Raises Conflict when it is nobody there."""
+    for place in places(session, identity):
+        if place.tenant_id == tenant_id:
+            return place
+    raise Conflict(N_("This account has no access to that organisation."), code="AADSTS50020")
+
+
+def set_language(session: Session, actor: Actor, language: str) -> None:
+    """Remember a signed-in person's language."""
+    session.get_one(User, (actor.tenant_id, actor.user_id)).preferred_language = language
+
+
+def is_hosted(session: Session, domain: str) -> bool:
+    """Whether a directory hosted here has verified *domain*."""
+    return (
+        session.execute(
+            select(Domain.name).where(Domain.name == domain, Domain.verified_at.is_not(None))
+        ).scalar_one_or_none()
+        is not None
+    )

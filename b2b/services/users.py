@@ -1,0 +1,605 @@
+"""People of a directory: listing and searching them, and what an admin or they themselves change."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from b2b.actor import Actor
+from b2b.errors import Conflict, Denied, Invalid, N_, NotFound
+from b2b.mail import outbox
+from b2b.models import (
+    DirectoryRoleAssignment,
+    ExternalUserState,
+    Invitation,
+    Membership,
+    OutboxMessage,
+    Role,
+    Source,
+    User,
+    UserFacet,
+    UserToken,
+    UserType,
+    fold,
+)
+from b2b.models.base import LAST, Id, key_type
+from b2b.services import audit, permissions, sessions
+from b2b.services.audit import Activity, Change, Entry
+from b2b.services.permissions import Action
+
+PAGE = 50
+COUNTED_TO = 10_000
+"""Totals are exact up to here (decisions.md, totals on lists)."""
+RESTORABLE = timedelta(days=30)
+
+_SOURCES = list(Source)
+_STATES: list[ExternalUserState | None] = [None, *ExternalUserState]
+_TYPES = list(UserType)
+
+
+def facet(
+    user_type: UserType,
+    state: ExternalUserState | None,
+    source: Source,
+    *,
+    enabled: bool = True,
+    synced: bool = False,
+    deleted: bool = False,
+) -> int:
+    """The number for one combination of few-valued columns (scale.md, 1); fits a small integer."""
+    return (
+        _TYPES.index(user_type)
+        | _STATES.index(state) << 2
+        | int(enabled) << 4
+        | int(synced) << 5
+        | int(deleted) << 6
+        | _SOURCES.index(source) << 7
+    )
+
+
+def refacet(session: Session, user: User) -> None:
+    """Bring `user.facet` in line with the columns that it folds."""
+    user.facet = facet(
+        user.user_type,
+        user.external_user_state,
+        user.source,
+        enabled=user.account_enabled,
+        synced=bool(user.on_premises_sync_enabled),
+        deleted=user.deleted_at is not None,
+    )
+    ensure_facets(session, user.tenant_id, {user.facet})
+
+
+def ensure_facets(session: Session, tenant_id: UUID, facets: Iterable[int]) -> None:
+    """Remember that *facets* occur in the tenant; a no-op for those known already."""
+    dialect = session.get_bind().dialect.name
+    make: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    session.execute(
+        make(UserFacet.__table__).on_conflict_do_nothing(),
+        [{"tenant_id": tenant_id, "facet": number} for number in facets],
+    )
+
+
+def words(*texts: str | None) -> set[str]:
+    """Folded search words of names and addresses; whole addresses count as words too."""
+    found: set[str] = set()
+    for text in texts:
+        if text:
+            folded = fold(text)
+            found.update(re.findall(r"[^\W_]+", folded))
+            if "@" in folded:
+                found.add(folded)
+    return {word[:64] for word in found}
+
+
+def token_rows(
+    tenant_id: UUID, user_id: UUID, name: str, mail: str | None, upn: str
+) -> list[dict[str, Any]]:
+    """Rows for UserToken."""
+    return [
+        {"tenant_id": tenant_id, "token": word, "user_id": user_id}
+        for word in words(name, mail, upn)
+    ]
+
+
+def _reindex(session: Session, user: User) -> None:
+    session.execute(
+        delete(UserToken).where(
+            UserToken.tenant_id == user.tenant_id, UserToken.user_id == user.id
+        )
+    )
+    session.execute(
+        insert(UserToken),
+        token_rows(
+            user.tenant_id, user.id, user.display_name, user.mail, user.user_principal_name
+        ),
+    )
+
+
+# Listing -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list of people is narrowed by; empty means all. `deleted` shows the deleted instead."""
+
+    user_type: UserType | None = None
+    state: ExternalUserState | None = None
+    source: Source | None = None
+    enabled: bool | None = None
+    deleted: bool = False
+    search: str = ""
+
+    def admits(self, number: int) -> bool:
+        """Whether people of facet *number* pass."""
+        return (
+            (self.user_type is None or _TYPES[number & 3] is self.user_type)
+            and (self.state is None or _STATES[number >> 2 & 3] is self.state)
+            and (self.enabled is None or bool(number >> 4 & 1) is self.enabled)
+            and bool(number >> 6 & 1) is self.deleted
+            and (self.source is None or _SOURCES[number >> 7] is self.source)
+        )
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of people. `total` is None beyond COUNTED_TO; cursors are None at the ends."""
+
+    rows: Sequence[Row[Any]]
+    total: int | None = None
+    before: tuple[str, UUID] | None = None
+    after: tuple[str, UUID] | None = None
+    counted: bool = field(default=True)
+
+
+_COLUMNS = (
+    User.id,
+    User.display_name,
+    User.mail,
+    User.user_principal_name,
+    User.user_type,
+    User.external_user_state,
+    User.source,
+    User.account_enabled,
+    User.company_name,
+    User.deleted_at,
+    User.last_sign_in_at,
+    User.name_key,
+)
+
+
+def listing(
+    session: Session,
+    actor: Actor,
+    filters: Filters,
+    *,
+    after: tuple[str, UUID] | None = None,
+    before: tuple[str, UUID] | None = None,
+    limit: int = PAGE,
+) -> Page:
+    """A page of people: by name, or with a search in the order of the matching word.
+
+    *after* and *before* are cursors `(key, id)` of an earlier page. Raises Denied.
+    """
+    permissions.require(actor, Action.READ_DIRECTORY)
+    numbers = [
+        number
+        for number in session.scalars(
+            select(UserFacet.facet).where(UserFacet.tenant_id == actor.tenant_id)
+        )
+        if filters.admits(number)
+    ]
+    if not numbers:
+        return Page(rows=[], total=0)
+    typed = list(dict.fromkeys(fold(filters.search).split()))
+    keys = (
+        _searched(actor.tenant_id, typed, numbers) if typed else _by_name(actor.tenant_id, numbers)
+    )
+    ordered = keys.subquery()
+    cursor = before or after
+    query = select(ordered.c.key, ordered.c.id)
+    place = tuple_(ordered.c.key, ordered.c.id)
+    if cursor is not None:
+        bound = tuple_(literal(cursor[0], key_type(1024)), literal(cursor[1], Id))
+        query = query.where(place < bound if before else place > bound)
+    if before:
+        query = query.order_by(ordered.c.key.desc(), ordered.c.id.desc())
+    else:
+        query = query.order_by(ordered.c.key, ordered.c.id)
+    found = session.execute(query.limit(limit + 1)).all()
+    more, found = len(found) > limit, found[:limit]
+    if before:
+        found = found[::-1]
+    people = {
+        row.id: row
+        for row in session.execute(
+            _with_invitation(select(*_COLUMNS)).where(
+                User.tenant_id == actor.tenant_id, User.id.in_([row.id for row in found])
+            )
+        )
+    }
+    first, last = (found[0], found[-1]) if found else (None, None)
+    has_before = bool(after) or (bool(before) and more)
+    has_after = bool(before) or more
+    total = session.execute(
+        select(func.count()).select_from(keys.limit(COUNTED_TO + 1).subquery())
+    ).scalar_one()
+    return Page(
+        rows=[people[row.id] for row in found if row.id in people],
+        total=total if total <= COUNTED_TO else None,
+        before=(first.key, first.id) if first and has_before else None,
+        after=(last.key, last.id) if last and has_after else None,
+    )
+
+
+def _by_name(tenant_id: UUID, numbers: list[int]) -> Select[Any]:
+    """(key, id) of people of these facets: one ordered arm each, merged by the database."""
+    arms = [
+        select(User.name_key.label("key"), User.id.label("id")).where(
+            User.tenant_id == tenant_id, User.facet == number
+        )
+        for number in numbers
+    ]
+    merged = union_all(*arms).subquery()
+    return select(merged.c.key, merged.c.id)
+
+
+def _searched(tenant_id: UUID, typed: list[str], numbers: list[int]) -> Select[Any]:
+    """(key, id) of people who have, for each typed word, a word that begins with it."""
+
+    def begins(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
+        return (column >= word[:64]) & (column < word[:64] + LAST)
+
+    longest, *others = sorted(typed, key=len, reverse=True)
+    first = select(func.min(UserToken.token).label("key"), UserToken.user_id.label("id")).where(
+        UserToken.tenant_id == tenant_id, begins(UserToken.token, longest)
+    )
+    first = first.join(
+        User, (User.tenant_id == UserToken.tenant_id) & (User.id == UserToken.user_id)
+    ).where(User.facet.in_(numbers))
+    for word in others:
+        again = UserToken.__table__.alias()
+        first = first.where(
+            select(literal(1))
+            .where(
+                again.c.tenant_id == tenant_id,
+                again.c.user_id == UserToken.user_id,
+                begins(again.c.token, word),
+            )
+            .exists()
+        )
+    return first.group_by(UserToken.user_id)
+
+
+def _with_invitation(query: Select[Any]) -> Select[Any]:
+    """Add the facts that say how far somebody's invitation has come."""
+    return (
+        query.add_columns(
+            Invitation.sent_at,
+            Invitation.opened_at,
+            Invitation.signed_in_at,
+            Invitation.accepted_at,
+            Invitation.declined_at,
+            Invitation.cancelled_at,
+            Invitation.send_message,
+            OutboxMessage.state.label("mail_state"),
+        )
+        .outerjoin(
+            Invitation,
+            (Invitation.tenant_id == User.tenant_id) & (Invitation.user_id == User.id),
+        )
+        .outerjoin(
+            OutboxMessage,
+            (OutboxMessage.tenant_id == Invitation.tenant_id)
+            & (OutboxMessage.id == Invitation.outbox_id),
+        )
+    )
+
+
+# One person --------------------------------------------------------------------------------------
+
+
+def get(session: Session, actor: Actor, user_id: UUID) -> User:
+    """Somebody of the actor's tenant, deleted or not; others answer NotFound."""
+    user = session.get(User, (actor.tenant_id, user_id))
+    if user is None:
+        raise NotFound(N_("There is nobody here with this id."))
+    return user
+
+
+def read(session: Session, actor: Actor, user_id: UUID) -> User:
+    """As `get`, for somebody who looks: needs the permission to read the directory."""
+    if user_id != actor.user_id:
+        permissions.require(actor, Action.READ_DIRECTORY)
+    return get(session, actor, user_id)
+
+
+def roles_of(session: Session, tenant_id: UUID, user_id: UUID) -> frozenset[Role]:
+    """Directory roles that somebody holds."""
+    return frozenset(
+        session.scalars(
+            select(DirectoryRoleAssignment.role).where(
+                DirectoryRoleAssignment.tenant_id == tenant_id,
+                DirectoryRoleAssignment.user_id == user_id,
+            )
+        )
+    )
+
+
+def _for_change(session: Session, actor: Actor, user_id: UUID, action: Action) -> User:
+    permissions.require(actor, action)
+    audit.lock(session, actor.tenant_id)
+    user = get(session, actor, user_id)
+    target_roles = roles_of(session, actor.tenant_id, user.id)
+    if target_roles and Role.GLOBAL_ADMINISTRATOR not in actor.roles:
+        # threats.md, ADM-2: nobody acts on roles above his own.
+        raise Denied(
+            N_("%(name)s holds a directory role; only a Global Administrator may do this."),
+            name=user.display_name,
+        )
+    return user
+
+
+def _keep_an_admin(session: Session, user: User) -> None:
+    """Refuse when *user* is the last Global Administrator who can sign in (threats.md, ADM-2)."""
+    if Role.GLOBAL_ADMINISTRATOR not in roles_of(session, user.tenant_id, user.id):
+        return
+    others = session.execute(
+        select(func.count())
+        .select_from(DirectoryRoleAssignment)
+        .join(
+            User,
+            (User.tenant_id == DirectoryRoleAssignment.tenant_id)
+            & (User.id == DirectoryRoleAssignment.user_id),
+        )
+        .where(
+            DirectoryRoleAssignment.tenant_id == user.tenant_id,
+            DirectoryRoleAssignment.role == Role.GLOBAL_ADMINISTRATOR,
+            User.id != user.id,
+            User.account_enabled,
+            User.deleted_at.is_(None),
+        )
+    ).scalar_one()
+    if not others:
+        raise Conflict(
+            N_("%(name)s is the last Global Administrator; name another one first."),
+            name=user.display_name,
+        )
+
+
+def block(session: Session, actor: Actor, user_id: UUID) -> User:
+    """Stop somebody from signing in, at once: sessions end too. Raises Denied, NotFound, Conflict."""
+    user = _for_change(session, actor, user_id, Action.BLOCK_USER)
+    if user.deleted_at is not None:
+        raise Conflict(N_("%(name)s is deleted.", ), name=user.display_name)
+    if not user.account_enabled:
+        return user
+    _keep_an_admin(session, user)
+    user.account_enabled = False
+    refacet(session, user)
+    sessions.end_all(session, actor, user)
+    audit.record(
+        session,
+        actor,
+        Entry(
+            Activity.DISABLE_ACCOUNT,
+            "User",
+            user.id,
+            user.user_principal_name,
+            [Change("AccountEnabled", True, False)],
+        ),
+    )
+    return user
+
+
+def unblock(session: Session, actor: Actor, user_id: UUID) -> User:
+    """Let somebody sign in again; ended sessions stay ended. Raises Denied, NotFound, Conflict."""
+    user = _for_change(session, actor, user_id, Action.BLOCK_USER)
+    if user.deleted_at is not None:
+        raise Conflict(N_("%(name)s is deleted."), name=user.display_name)
+    if user.account_enabled:
+        return user
+    user.account_enabled = True
+    refacet(session, user)
+    audit.record(
+        session,
+        actor,
+        Entry(
+            Activity.ENABLE_ACCOUNT,
+            "User",
+            user.id,
+            user.user_principal_name,
+            [Change("AccountEnabled", False, True)],
+        ),
+    )
+    return user
+
+
+def remove(session: Session, actor: Actor, user_id: UUID) -> User:
+    """Delete somebody softly: restorable for 30 days, out at once (threats.md, REL-18).
+
+    Sessions end, links and unsent mail die in the same transaction. Raises Denied, NotFound, Conflict.
+    """
+    user = _for_change(session, actor, user_id, Action.DELETE_USER)
+    if user.deleted_at is not None:
+        return user
+    if user.id == actor.user_id:
+        raise Conflict(N_("You cannot delete yourself."))
+    _keep_an_admin(session, user)
+    user.deleted_at = actor.now
+    refacet(session, user)
+    sessions.end_all(session, actor, user)
+    invitation = session.execute(
+        select(Invitation.id).where(
+            Invitation.tenant_id == user.tenant_id, Invitation.user_id == user.id
+        )
+    ).scalar_one_or_none()
+    if invitation is not None:
+        outbox.cancel(session, actor.tenant_id, invitation, now=actor.now)
+    audit.record(
+        session, actor, Entry(Activity.DELETE_USER, "User", user.id, user.user_principal_name)
+    )
+    return user
+
+
+def restore(session: Session, actor: Actor, user_id: UUID) -> User:
+    """Bring a deleted person back as he was; sessions stay dead.
+
+    Raises Denied, NotFound, and Conflict when somebody else has taken the name meanwhile or the 30
+    days are over.
+    """
+    user = _for_change(session, actor, user_id, Action.DELETE_USER)
+    if user.deleted_at is None:
+        return user
+    if actor.now - user.deleted_at > RESTORABLE:
+        raise Conflict(N_("%(name)s was deleted over 30 days ago."), name=user.display_name)
+    taken = session.execute(
+        select(User.id).where(
+            User.tenant_id == user.tenant_id,
+            User.deleted_at.is_(None),
+            (User.upn_key == user.upn_key)
+            | ((User.invited_key == user.invited_key) & User.invited_key.is_not(None)),
+        )
+    ).scalar_one_or_none()
+    if taken is not None:
+        raise Conflict(
+            N_(
+                "Somebody else has this address now. Delete that person first, "
+                "or leave %(name)s deleted."
+            ),
+            name=user.display_name,
+        )
+    user.deleted_at = None
+    refacet(session, user)
+    audit.record(
+        session, actor, Entry(Activity.RESTORE_USER, "User", user.id, user.user_principal_name)
+    )
+    return user
+
+
+PROFILE = {
+    "display_name": ("DisplayName", 256),
+    "given_name": ("GivenName", 64),
+    "surname": ("Surname", 64),
+    "company_name": ("CompanyName", 64),
+    "department": ("Department", 128),
+    "job_title": ("JobTitle", 128),
+    "mobile_phone": ("MobilePhone", 64),
+    "preferred_language": ("PreferredLanguage", 16),
+}
+"""What a person may correct about himself, with Graph's name and greatest length (users.md, 2)."""
+
+
+def update_profile(session: Session, actor: Actor, user_id: UUID, **values: str | None) -> User:
+    """Change profile properties of oneself, or of others with the permission.
+
+    *values*: names of PROFILE; empty text clears, except the display name. Raises Invalid(field),
+    Denied, NotFound.
+    """
+    if user_id == actor.user_id:
+        audit.lock(session, actor.tenant_id)
+        user = get(session, actor, user_id)
+    else:
+        user = _for_change(session, actor, user_id, Action.UPDATE_USER)
+    changes = []
+    for name, given in values.items():
+        title, longest = PROFILE[name]
+        value = (given or "").strip() or None
+        if value is not None and len(value) > longest:
+            raise Invalid(name, N_("At most %(longest)s characters."), longest=longest)
+        if value is not None and re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", value):
+            raise Invalid(name, N_("Control characters are not allowed here."))
+        if name == "display_name" and value is None:
+            raise Invalid(name, N_("Enter a name."))
+        if getattr(user, name) != value:
+            changes.append(Change(title, getattr(user, name), value))
+            setattr(user, name, value)
+    if changes:
+        rename(session, user)
+        audit.record(
+            session,
+            actor,
+            Entry(Activity.UPDATE_USER, "User", user.id, user.user_principal_name, changes),
+        )
+    return user
+
+
+def mark_profile_reviewed(session: Session, actor: Actor, user_id: UUID) -> None:
+    """Note that a guest has seen what his sign-in filled in: the page is offered only once."""
+    get(session, actor, user_id).profile_reviewed_at = actor.now
+
+
+def rename(session: Session, user: User) -> None:
+    """Bring keys and search words in line with a changed name."""
+    user.name_key = fold(user.display_name)
+    session.execute(
+        update(Membership)
+        .where(Membership.tenant_id == user.tenant_id, Membership.user_id == user.id)
+        .values(name_key=user.name_key)
+    )
+    _reindex(session, user)
+
+
+def create_member(
+    session: Session,
+    tenant_id: UUID,
+    *,
+    user_id: UUID,
+    user_principal_name: str,
+    display_name: str,
+    now: datetime,
+    user_type: UserType = UserType.MEMBER,
+    source: Source = Source.THIS_DIRECTORY,
+    **columns: Any,
+) -> User:
+    """Put a person whose home is here into the directory. Raises Conflict when the name is taken."""
+    key = fold(user_principal_name)
+    taken = session.execute(
+        select(User.id).where(
+            User.tenant_id == tenant_id, User.upn_key == key, User.deleted_at.is_(None)
+        )
+    ).scalar_one_or_none()
+    if taken is not None:
+        raise Conflict(N_("%(name)s is taken."), name=user_principal_name)
+    mail = columns.pop("mail", None)
+    user = User(
+        tenant_id=tenant_id,
+        id=user_id,
+        user_principal_name=user_principal_name,
+        upn_key=key,
+        display_name=display_name,
+        name_key=fold(display_name),
+        mail=mail,
+        mail_key=fold(mail) if mail else None,
+        mail_nickname=user_principal_name.partition("@")[0],
+        user_type=user_type,
+        source=source,
+        created_at=now,
+        account_enabled=columns.pop("account_enabled", True),
+        **columns,
+    )
+    refacet(session, user)
+    session.add(user)
+    session.flush()
+    session.execute(
+        insert(UserToken), token_rows(tenant_id, user_id, display_name, mail, user_principal_name)
+    )
+    return user

@@ -1,0 +1,23 @@
+"""Starts the bundled sink from our settings; the sink itself knows none of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from b2b.errors import StartRefused
+
+
+def run(config: Mapping[str, Any]) -> None:
+    """Catch mail until SIGTERM or SIGINT. Raises StartRefused for a busy port or a newer store."""
+    from b2b.sink import smtp
+    from b2b.sink.store import Store, StoreIsNewer
+
+    if config["PRODUCTION"] and not config["SINK_IN_PRODUCTION"]:
+        raise StartRefused("The mail sink does not run in production unless SINK_IN_PRODUCTION=1.")
+    settings = smtp.SinkSettings(
+        host=config["SMTP_HOST"], port=config["SMTP_PORT"], store_url=config["MAIL_STORE_URL"]
+    )
+    try:
+        Store(config["MAIL_STORE_URL"]).migrate()
+        smtp.run(settings)
+    except (smtp.PortInUse, StoreIsNewer) as error:
+        raise StartRefused(str(error)) from error

@@ -1,0 +1,20 @@
+"""The browser's and the API's edge: it knows everyone and decides nothing."""
+
+from flask import Flask
+
+from b2b.web import admin, context, errors, headers, health, home, my_apps, redeem, setup, sign_in
+from b2b.web import filters as _filters
+from b2b.web.inbox import blueprints as inbox_blueprints
+
+
+def register(app: Flask) -> None:
+    """Bind hooks, filters, error pages and blueprints to *app*."""
+    headers.register(app)
+    context.register(app)
+    _filters.register(app)
+    errors.register(app)
+    for blueprint in (home.bp, health.bp, setup.bp, sign_in.bp, redeem.bp, my_apps.bp, admin.bp):
+        app.register_blueprint(blueprint)
+    if app.config["INBOX"]:
+        for blueprint in inbox_blueprints():
+            app.register_blueprint(blueprint)

@@ -1,0 +1,46 @@
+"""The admin portal: one page group a module, one blueprint for them all."""
+
+from typing import Any
+
+from flask import Blueprint, request, url_for
+from flask_babel import gettext
+
+from b2b.services import permissions
+from b2b.services.permissions import Action
+from b2b.web import context
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+@bp.context_processor
+def _navigation() -> dict[str, Any]:
+    """The sidebar; entries that the role may not open are absent."""
+    actor = context.actor_or_none()
+    if actor is None or not permissions.allows(actor, Action.READ_DIRECTORY):
+        return {"nav": []}
+    here = request.endpoint or ""
+
+    def entry(label: str, icon: str, endpoint: str) -> dict[str, Any]:
+        return {
+            "label": label,
+            "url": url_for(endpoint),
+            "icon": icon,
+            "current": here == endpoint,
+            "count": None,
+        }
+
+    return {
+        "nav": [
+            {"title": None, "entries": [entry(gettext("Home"), "home", "admin.home")]},
+            {
+                "title": gettext("People"),
+                "entries": [
+                    entry(gettext("Users"), "people", "admin.users"),
+                    entry(gettext("Invite external user"), "mail", "admin.invite"),
+                ],
+            },
+        ]
+    }
+
+
+from b2b.web.admin import home, invitations, users  # noqa: E402, F401 - they bind their routes to bp

@@ -1,0 +1,44 @@
+"""The portal's first page: who waits, who came, what to do next."""
+
+from flask import render_template
+from flask.typing import ResponseReturnValue
+
+from b2b.extensions import db
+from b2b.models import ExternalUserState, UserType
+from b2b.services import policies, users
+from b2b.services.users import Filters
+from b2b.web.admin import bp
+from b2b.web.context import actor, signed_in
+from b2b.services import permissions
+from b2b.services.permissions import Action
+
+
+@bp.get("")
+@signed_in
+def home() -> ResponseReturnValue:
+    """Portal home; guests without a role are shown the way to My Apps instead."""
+    who = actor()
+    if not permissions.allows(who, Action.READ_DIRECTORY):
+        return render_template("admin/guests_elsewhere.html"), 403
+    session = db.session()
+    kinds = {
+        "everyone": Filters(),
+        "guests": Filters(user_type=UserType.GUEST),
+        "waiting": Filters(state=ExternalUserState.PENDING_ACCEPTANCE),
+        "blocked": Filters(enabled=False),
+    }
+    totals = {
+        name: users.listing(session, who, filters, limit=1).total
+        for name, filters in kinds.items()
+    }
+    waiting = users.listing(session, who, kinds["waiting"], limit=5)
+    return render_template(
+        "admin/home.html",
+        totals=totals,
+        waiting=waiting.rows,
+        may_invite=policies.may_invite(policies.of(session, who), who),
+        read_only=not permissions.is_admin(who),
+        counted_to=users.COUNTED_TO,
+    )
+
+

@@ -1,0 +1,293 @@
+"""From cookie to actor: who asks, under which correlation id, in which language, and may he."""
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import flask
+from flask import Flask, Response, current_app, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from b2b import clock, database, keys
+from b2b.actor import Actor, ExternalIdentity
+from b2b.extensions import db
+from b2b.services import permissions, sessions
+from b2b.services.permissions import Action
+from b2b.services.sign_in import Place
+
+SESSION = "b2b_session"
+RTL = {"ar", "he", "fa", "ur"}
+NAMES = {"en": "English", "ko": "한국어"}
+
+View = Callable[..., ResponseReturnValue]
+
+
+class RetryingFlask(Flask):
+    """Runs a request again that the database rolled back because of another one (threats.md, REL-7)."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """As Flask, up to three times."""
+        for _ in range(2):
+            try:
+                return super().dispatch_request()
+            except DBAPIError as error:
+                if not database.is_conflict(error):
+                    raise
+                db.session.rollback()
+        return super().dispatch_request()
+
+
+def register(app: Flask) -> None:
+    """Bind what happens before and after each request."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.context_processor(_for_templates)
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A transaction that may write: committed at the end, undone if anything is raised."""
+    database.begin_write(db.session)
+    try:
+        yield db.session()
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+
+
+# Who asks ----------------------------------------------------------------------------------------
+
+
+def _begin() -> None:
+    g.now = clock.now()
+    g.correlation_id = uuid4()
+    g.live = None
+    g.new_session = None
+    secret = request.cookies.get(cookie_name())
+    if secret and request.endpoint != "static" and re.fullmatch(r"[\w-]{43}", secret):
+        g.live = sessions.find(
+            db.session(),
+            secret,
+            now=g.now,
+            correlation_id=g.correlation_id,
+            ip_address=request.remote_addr,
+            user_agent=request.user_agent.string,
+        )
+        if g.live is not None and g.now - g.live.seen_at > sessions.SEEN_EVERY:
+            with writing() as database_session:
+                sessions.seen(database_session, g.live.id_hash, g.now)
+
+
+def cookie_name() -> str:
+    """The session cookie's name: the __Host- prefix needs https (decisions.md, cookies)."""
+    return f"__Host-{SESSION}" if current_app.config["SESSION_COOKIE_SECURE"] else SESSION
+
+
+def live() -> sessions.Live | None:
+    """The session of this request."""
+    return cast(sessions.Live | None, g.get("live"))
+
+
+def actor_or_none() -> Actor | None:
+    """Who acts, if somebody is signed in to a tenant."""
+    found = live()
+    return None if found is None else found.actor
+
+
+def actor() -> Actor:
+    """Who acts; only behind `signed_in` or `allowed`."""
+    found = actor_or_none()
+    assert found is not None
+    return found
+
+
+def identity() -> ExternalIdentity | None:
+    """The proven identity of this browser, also before it is anybody in a tenant."""
+    found = live()
+    return None if found is None else found.identity
+
+
+def acting_at(place: Place) -> Actor:
+    """This browser's person at *place*, from the transaction that takes him there."""
+    return Actor(
+        tenant_id=place.tenant_id,
+        tenant_name=place.tenant_name,
+        tenant_domain=place.tenant_domain,
+        now=now(),
+        user_id=place.user_id,
+        is_guest=place.is_guest,
+        correlation_id=correlation_id(),
+        ip_address=request.remote_addr,
+        user_agent=request.user_agent.string,
+    )
+
+
+def now() -> datetime:
+    """The one instant of this request."""
+    return cast(datetime, g.now)
+
+
+def correlation_id() -> UUID:
+    """Under which everything of this request is logged and audited."""
+    return cast(UUID, g.correlation_id)
+
+
+def browser() -> str:
+    """A secret of this browser before it is signed in; passcodes are bound to it."""
+    if "browser" not in session:
+        session["browser"] = keys.new_secret()
+    return cast(str, session["browser"])
+
+
+def start_session(
+    database_session: Session,
+    who: ExternalIdentity,
+    *,
+    tenant_id: UUID | None = None,
+    user_id: UUID | None = None,
+) -> None:
+    """Sign this browser in under a new secret; the old session of the browser ends."""
+    before = live()
+    g.new_session = sessions.start(
+        database_session,
+        who,
+        now=now(),
+        tenant_id=tenant_id,
+        user_id=user_id,
+        ip_address=request.remote_addr,
+        user_agent=request.user_agent.string,
+        replacing=before.id_hash if before else None,
+    )
+    kept = {name: session[name] for name in ("redeem", "language") if name in session}
+    session.clear()  # a new CSRF token and a new browser secret with the new rights (SES-1)
+    session.update(kept)
+
+
+def end_session(database_session: Session, *, keep_redemption: bool = False) -> None:
+    """Sign this browser out."""
+    before = live()
+    if before is not None:
+        sessions.end(database_session, before.id_hash)
+    names = ("redeem", "language") if keep_redemption else ("language",)
+    kept = {name: session[name] for name in names if name in session}
+    session.clear()
+    session.update(kept)
+    g.new_session = ""
+
+
+def _finish(response: Response) -> Response:
+    secret = g.get("new_session")
+    if secret is not None:
+        response.set_cookie(
+            cookie_name(),
+            secret,
+            max_age=0 if secret == "" else None,
+            path="/",
+            secure=current_app.config["SESSION_COOKIE_SECURE"],
+            httponly=True,
+            samesite="Lax",
+        )
+    return response
+
+
+# May he ------------------------------------------------------------------------------------------
+
+
+def _declare(view: View, access: str) -> View:
+    view.access = access  # type: ignore[attr-defined]
+    return view
+
+
+def public(view: View) -> View:
+    """A page for everybody; the list of these is checked by a test."""
+    return _declare(view, "public")
+
+
+def signed_in(view: View) -> View:
+    """A page for anybody who acts in a tenant."""
+
+    @functools.wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
+        if actor_or_none() is None:
+            return to_sign_in()
+        return view(*args, **kwargs)
+
+    return _declare(guarded, "signed in")
+
+
+def allowed(action: Action) -> Callable[[View], View]:
+    """A page that needs a permission; without it Denied names the role that would help."""
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
+            if actor_or_none() is None:
+                return to_sign_in()
+            permissions.require(actor(), action)
+            return view(*args, **kwargs)
+
+        return _declare(guarded, str(action))
+
+    return decorate
+
+
+def to_sign_in() -> ResponseReturnValue:
+    """To the sign-in page and back here afterwards; what was posted is not replayed."""
+    back = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("sign_in.address", next=back), 303)
+
+
+# In which language -------------------------------------------------------------------------------
+
+
+def choose_language() -> str:
+    """Chosen here, else the person's own, else the invitation's, else the browser's, else English."""
+    shipped: list[str] = current_app.config["LANGUAGES"]
+    if not flask.has_request_context():
+        return "en"
+    found = live()
+    candidates = [session.get("language"), found.language if found else None]
+    candidates.append((session.get("redeem") or {}).get("language"))
+    for candidate in candidates:
+        short = (candidate or "").split("-")[0].lower()
+        if short in shipped:
+            return short
+    return request.accept_languages.best_match(shipped) or "en"
+
+
+def shipped_languages() -> list[str]:
+    """Codes of the languages that the pages exist in."""
+    return cast(list[str], current_app.config["LANGUAGES"])
+
+
+def lang() -> str:
+    """The language tag of this page or letter."""
+    return str(get_locale() or "en").replace("_", "-")
+
+
+def text_direction() -> str:
+    """`rtl` or `ltr`, for the dir attribute."""
+    return "rtl" if lang().split("-")[0] in RTL else "ltr"
+
+
+def _for_templates() -> dict[str, Any]:
+    return {
+        "lang": lang,
+        "text_direction": text_direction,
+        "languages": [(code, NAMES[code]) for code in current_app.config["LANGUAGES"]],
+        "actor": actor_or_none(),
+        "identity": identity(),
+        "brand": g.get("brand"),
+        "banners": current_app.config["BANNERS"],
+        "correlation_id": g.get("correlation_id"),
+        "now": g.get("now"),
+        "inbox": current_app.config["INBOX"],
+    }

@@ -1,0 +1,65 @@
+"""The base of all forms: an error of the domain becomes an error beside its field."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask_babel import gettext
+from flask_wtf import FlaskForm
+from wtforms import Field
+from wtforms.validators import InputRequired, Length, ValidationError
+
+from b2b.errors import Invalid, Refused
+from b2b.extensions import db
+
+
+class Form(FlaskForm):
+    """CSRF token, and `reporting()`."""
+
+    @contextmanager
+    def reporting(self, *kinds: type[Refused]) -> Iterator[None]:
+        """Catch a refusal raised inside, undo the transaction and show it beside its field.
+
+        Invalid always; other *kinds* as an error of the whole form. Others go on to the error page.
+        """
+        try:
+            yield
+        except Refused as error:
+            db.session.rollback()
+            if isinstance(error, Invalid) and error.field in self._fields:
+                self.put_error(error.field, error)
+            elif isinstance(error, (Invalid, *kinds)):
+                self.form_errors = [*self.form_errors, gettext(error.template, **error.values)]
+            else:
+                raise
+
+    def put_error(self, name: str, error: Refused) -> None:
+        """Show *error* beside the field *name*."""
+        field: Field = self._fields[name]
+        field.errors = [*field.errors, gettext(error.template, **error.values)]
+
+
+def required(words: str) -> InputRequired:
+    """A field that must be filled in, with *words* (marked for translation) when it is not."""
+    return _Required(words)
+
+
+class _Required(InputRequired):
+    """Translates its words when they are shown, in the reader's language."""
+
+    def __call__(self, form: Any, field: Any) -> None:
+        try:
+            super().__call__(form, field)
+        except ValidationError as error:
+            raise type(error)(gettext(str(self.message))) from None
+
+
+class AtMost(Length):
+    """A greatest length, in words."""
+
+    def __init__(self, longest: int) -> None:
+        super().__init__(max=longest)
+
+    def __call__(self, form: Any, field: Any) -> None:
+        if field.data and len(field.data) > self.max:
+            raise ValidationError(gettext("At most %(longest)s characters.", longest=self.max))

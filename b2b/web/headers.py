@@ -1,0 +1,71 @@
+"""Headers of every response, and where an unsafe request may come from."""
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, current_app, request
+
+_PAGE = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "frame-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+PAGE_POLICY = "; ".join(f"{name} {value}" for name, value in _PAGE.items())
+
+LETTER_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+"""For the HTML of a letter in a frame of ours: no script, no form, nothing fetched (BOX-1)."""
+
+
+def register(app: Flask) -> None:
+    """Bind the checks and headers of this module."""
+    app.before_request(_own_origin)
+    app.after_request(_headers)
+
+
+def as_letter(response: Response) -> Response:
+    """Mark *response* as the HTML of a letter, to be shown in a sandboxed frame of our own."""
+    response.headers["Content-Security-Policy"] = LETTER_POLICY
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return response
+
+
+def _own_origin() -> None:
+    """Refuse unsafe requests that another site caused (threats.md, SES-3, BOX-3)."""
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        abort(403)
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        abort(403)
+
+
+def _headers(response: Response) -> Response:
+    """On every response, errors and static files included (threats.md, HTTP-2, SES-4)."""
+    set_default = response.headers.setdefault
+    set_default("Content-Security-Policy", PAGE_POLICY)
+    set_default("X-Content-Type-Options", "nosniff")
+    set_default("X-Frame-Options", "DENY")
+    set_default("Referrer-Policy", "no-referrer")
+    set_default("Cross-Origin-Opener-Policy", "same-origin")
+    set_default("Cross-Origin-Resource-Policy", "same-origin")
+    set_default(
+        "Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
+    )
+    if request.endpoint == "static":
+        response.headers["Cache-Control"] = "public, max-age=300"
+    else:
+        set_default("Cache-Control", "no-store")
+        response.vary.add("Cookie")
+    if current_app.config["SESSION_COOKIE_SECURE"]:
+        set_default("Strict-Transport-Security", "max-age=31536000")
+    return response

@@ -1,0 +1,183 @@
+"""My Apps: tiles, profile, and moving between organisations."""
+
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from flask import Blueprint, flash, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from sqlalchemy import select
+from wtforms import SelectField, StringField
+
+from b2b.errors import Conflict, N_, NotFound
+from b2b.extensions import db
+from b2b.models import Domain, Tenant
+from b2b.services import applications, groups, redemption, sign_in, users
+from b2b.services.addresses import parse_domain
+from b2b.web import brand, context
+from b2b.web.brand import as_uuid
+from b2b.web.context import actor, signed_in, writing
+from b2b.web.forms import AtMost, Form, required
+
+bp = Blueprint("my_apps", __name__)
+
+
+class ProfileForm(Form):
+    """What a person may correct about himself."""
+
+    display_name = StringField(validators=[required(N_("Enter a name.")), AtMost(256)])
+    given_name = StringField(validators=[AtMost(64)])
+    surname = StringField(validators=[AtMost(64)])
+    company_name = StringField(validators=[AtMost(64)])
+    job_title = StringField(validators=[AtMost(128)])
+    mobile_phone = StringField(validators=[AtMost(64)])
+    preferred_language = SelectField()
+
+
+class ButtonForm(Form):
+    """A button."""
+
+
+def _wear_organisation() -> Tenant:
+    tenant = db.session.get_one(Tenant, actor().tenant_id)
+    brand.wear(tenant)
+    return tenant
+
+
+@bp.get("/myapps")
+@context.public
+def index() -> ResponseReturnValue:
+    """My Apps of the organisation one acts in, or of the one that ?tenantid= names."""
+    wanted = request.args.get("tenantid") or request.args.get("tenantId")
+    if wanted:
+        return _enter(as_uuid(wanted))
+    if context.identity() is None:
+        return context.to_sign_in()
+    if context.actor_or_none() is None:
+        return _nowhere()
+    _wear_organisation()
+    who = actor()
+    query = " ".join(request.args.get("q", "").split())[:100]
+    tiles = applications.tiles(db.session(), who.tenant_id, _own_id())
+    found = [tile for tile in tiles if query.casefold() in tile.name.casefold()]
+    return render_template(
+        "my_apps/index.html",
+        tiles=found,
+        total=len(tiles),
+        query=query,
+        groups=groups.of_user(db.session(), who.tenant_id, _own_id()),
+        places=_places(),
+        host_of=lambda url: urlsplit(url).netloc,
+    )
+
+
+def _own_id() -> UUID:
+    found = actor().user_id
+    assert found is not None
+    return found
+
+
+def _places() -> list[sign_in.Place]:
+    identity = context.identity()
+    return [] if identity is None else sign_in.places(db.session(), identity)
+
+
+def _nowhere() -> ResponseReturnValue:
+    """Signed in, and in no organisation yet or any more."""
+    places = _places()
+    if len(places) == 1:
+        return _enter(places[0].tenant_id)
+    return render_template("my_apps/nowhere.html", places=places, form=ButtonForm())
+
+
+def _enter(tenant_id: UUID) -> ResponseReturnValue:
+    """Act in the organisation *tenant_id*, signing in first if need be."""
+    identity = context.identity()
+    if identity is None:
+        return context.to_sign_in()
+    present = context.actor_or_none()
+    if present is None or present.tenant_id != tenant_id:
+        place = sign_in.place_in(db.session(), identity, tenant_id)
+        with writing() as database_session:
+            context.start_session(
+                database_session, identity, tenant_id=place.tenant_id, user_id=place.user_id
+            )
+            if place.is_guest:
+                guest = context.acting_at(place)
+                redemption.log_sign_in(database_session, guest, identity)
+    return redirect(url_for(".index"), 303)
+
+
+@bp.get("/myapps/<domain>")
+@context.public
+def of_domain(domain: str) -> ResponseReturnValue:
+    """My Apps of the organisation that has verified a domain."""
+    tenant_id = db.session.scalar(
+        select(Domain.tenant_id).where(
+            Domain.name == parse_domain(domain), Domain.verified_at.is_not(None)
+        )
+    )
+    if tenant_id is None:
+        raise NotFound(N_("No organisation here has this domain."))
+    return _enter(tenant_id)
+
+
+@bp.post("/myapps/switch")
+@context.public
+def switch() -> ResponseReturnValue:
+    """Go to another organisation."""
+    if not ButtonForm().validate_on_submit():
+        return redirect(url_for(".index"), 303)
+    return _enter(as_uuid(request.form.get("tenant", "")))
+
+
+@bp.route("/profile", methods=["GET", "POST"])
+@signed_in
+def profile() -> ResponseReturnValue:
+    """One's own profile; after the first redemption, what was taken over from the sign-in."""
+    _wear_organisation()
+    user = users.get(db.session(), actor(), _own_id())
+    first = user.is_guest and user.profile_reviewed_at is None
+    form = ProfileForm(obj=user)
+    form.preferred_language.choices = [
+        ("", gettext("As the browser says")),
+        *((code, context.NAMES[code]) for code in context.shipped_languages()),
+    ]
+    if request.method == "GET":
+        form.preferred_language.data = (user.preferred_language or "").split("-")[0]
+    if form.validate_on_submit():
+        with form.reporting(Conflict):
+            values = {name: form[name].data for name in form.data if name in users.PROFILE}
+            with writing() as database_session:
+                users.update_profile(database_session, actor(), user.id, **values)
+                users.mark_profile_reviewed(database_session, actor(), user.id)
+            session.pop("language", None)
+            flash(gettext("Your profile is saved."), "ok")
+            return redirect(_way_on() if first else url_for(".profile"), 303)
+    return render_template(
+        "my_apps/profile.html",
+        form=form,
+        user=user,
+        first=first,
+        identity_row=sign_in.identity_of_guest(db.session(), user),
+        places=_places(),
+        button=ButtonForm(),
+    )
+
+
+@bp.post("/profile/skip")
+@signed_in
+def skip_profile() -> ResponseReturnValue:
+    """Leave the profile as it was taken over; it is not offered again."""
+    if ButtonForm().validate_on_submit():
+        with writing() as database_session:
+            users.mark_profile_reviewed(database_session, actor(), _own_id())
+    return redirect(_way_on(), 303)
+
+
+def _way_on() -> str:
+    """The landing page of the invitation that was just accepted; My Apps otherwise."""
+    target: str | None = session.pop("way_on", None)
+    return target or url_for(".index")
+
+

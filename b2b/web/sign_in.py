@@ -1,0 +1,352 @@
+"""Signing in: address, then password or mailed code; making a personal account on the way; out again."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, current_app, flash, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from wtforms import PasswordField, StringField
+
+from b2b import links
+from b2b.actor import ExternalIdentity
+from b2b.errors import Invalid, N_, Throttled
+from b2b.extensions import db
+from b2b.services import addresses, passcodes, passwords, redemption, sign_in
+from b2b.services.addresses import Address
+from b2b.services.sign_in import Account, Way
+from b2b.web import brand, context
+from b2b.web.context import now, public, writing
+from b2b.web.forms import AtMost, Form, required
+from b2b.web.redemption_link import opened_here
+
+bp = Blueprint("sign_in", __name__)
+
+
+class AddressForm(Form):
+    """Whose sign-in this is."""
+
+    address = StringField(
+        validators=[required(N_("Enter one e-mail address, such as name@example.com."))]
+    )
+
+
+class PasswordForm(Form):
+    """The password of the address named above it."""
+
+    password = PasswordField(validators=[required(N_("Enter the password."))])
+
+
+class CodeForm(Form):
+    """The code from the newest mail."""
+
+    code = StringField(validators=[required(N_("Enter the code from the mail."))])
+
+
+class EmptyForm(Form):
+    """A button."""
+
+
+class AccountForm(Form):
+    """A personal account, made on the way."""
+
+    given_name = StringField(validators=[required(N_("Enter a name.")), AtMost(64)])
+    surname = StringField(validators=[AtMost(64)])
+    password = PasswordField(validators=[required(N_("Enter a password."))])
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who is signing in: whom a link invites, or whoever typed an address."""
+
+    address: Address
+    shown: str
+    """Masked until it is proven, when a link named it."""
+    purpose: str
+    way: Way
+    account: Account | None
+    opened: redemption.Opened | None
+    known: bool
+    """Whether a mailed code would lead anywhere."""
+
+
+def subject() -> Subject | None:
+    """From the browser's session; None when there is nothing to sign in for."""
+    opened = opened_here()
+    if opened is not None:
+        way, account = sign_in.discover(db.session(), opened.address, guest=opened.user)
+        brand.wear(opened.tenant)
+        if way.by_code and account is None and (bound := _mail_of(opened)) is not None:
+            return Subject(bound, bound.masked, opened.purpose, way, None, opened, True)
+        return Subject(
+            opened.address, opened.address.masked, opened.purpose, way, account, opened, True
+        )
+    typed = session.get("sign_in_as")
+    if not typed:
+        return None
+    address = addresses.parse(typed, rules="rfc")
+    way, account = sign_in.discover(db.session(), address)
+    return Subject(address, address.text, "sign_in", way, account, None, _has_places(address))
+
+
+def _mail_of(opened: redemption.Opened) -> Address | None:
+    """The mailbox that an accepted passcode guest is bound to."""
+    identity = sign_in.identity_of_guest(db.session(), opened.user)
+    return None if identity is None else addresses.parse(identity.subject, rules="rfc")
+
+
+def _has_places(address: Address) -> bool:
+    return bool(sign_in.places(db.session(), sign_in.identity_by_code(address)))
+
+
+def _start_over() -> ResponseReturnValue:
+    return redirect(url_for("sign_in.address"), 303)
+
+
+@bp.route("/signin", methods=["GET", "POST"])
+@public
+def address() -> ResponseReturnValue:
+    """Sign in: the address."""
+    if request.method == "GET":
+        target = links.local_path(request.args.get("next"))
+        if target:
+            session["next"] = target
+        elif "next" not in request.args:
+            session.pop("next", None)
+        if request.args.get("other") != "1" and context.actor_or_none() is not None:
+            return redirect(_after(), 303)
+    form = AddressForm(data={"address": request.args.get("login_hint", "")[:320]})
+    if form.validate_on_submit():
+        with form.reporting():
+            typed = addresses.parse(form.address.data or "", rules="rfc")
+            session.pop("redeem", None)
+            session["sign_in_as"] = typed.wire
+            return redirect(url_for(".password"), 303)
+    return render_template("sign_in/address.html", form=form)
+
+
+@bp.route("/signin/password", methods=["GET", "POST"])
+@public
+def password() -> ResponseReturnValue:
+    """Sign in: the password."""
+    who = subject()
+    if who is None:
+        return _start_over()
+    if who.opened is not None and who.way.by_code:
+        return redirect(url_for(".code"), 303)
+    form = PasswordForm()
+    if form.validate_on_submit():
+        with form.reporting(Throttled):
+            identity = _check_password(who, form.password.data or "")
+            return _complete(identity, who)
+    # The same page for every typed address, whether somebody has it or not (threats.md, SIGN-2).
+    may_mail_code = who.opened is None and not _is_hosted(who)
+    return render_template(
+        "sign_in/password.html", form=form, who=who, may_mail_code=may_mail_code, empty=EmptyForm()
+    )
+
+
+def _is_hosted(who: Subject) -> bool:
+    return sign_in.is_hosted(db.session(), who.address.domain)
+
+
+def _check_password(who: Subject, typed: str) -> ExternalIdentity:
+    """The identity. Raises Throttled, Invalid; both are recorded."""
+    with writing() as database_session:
+        blocked = sign_in.take_try(
+            database_session, who.address.key, ip_address=request.remote_addr, now=now()
+        )
+    if blocked is not None:
+        raise Throttled(N_("Too many attempts for this account from here."), until=blocked)
+    stored = sign_in.stored_password(db.session(), who.account)
+    right = passwords.matches(stored, typed)  # slow on purpose, so outside the write lock
+    with writing() as database_session:
+        outcome = sign_in.finish_password(
+            database_session,
+            who.account,
+            right,
+            sign_in_name=who.address.key,
+            now=now(),
+            correlation_id=context.correlation_id(),
+            ip_address=request.remote_addr,
+            user_agent=request.user_agent.string,
+        )
+    if isinstance(outcome, Invalid):
+        raise outcome
+    return outcome
+
+
+@bp.post("/signin/code/send")
+@public
+def send_code() -> ResponseReturnValue:
+    """Mail a code, or a new one."""
+    who = subject()
+    if who is None:
+        return _start_over()
+    if EmptyForm().validate_on_submit():
+        mail_code(who)
+    return redirect(url_for(".code"), 303)
+
+
+def mail_code(who: Subject) -> None:
+    """Owe a code to the subject's mailbox. Raises Throttled."""
+    tenant = who.opened.tenant if who.opened else None
+    browser = context.browser()
+    with writing() as database_session:
+        owner = tenant or sign_in.consumer_tenant(database_session)
+        blocked = passcodes.send(
+            database_session,
+            who.address,
+            browser=browser,
+            purpose=who.purpose,
+            tenant_id=owner.id,
+            tenant_name=tenant.display_name if tenant else "B2B Collaboration",
+            sender_domain=owner.primary_domain,
+            language=context.choose_language(),
+            now=now(),
+            deliver=who.known,
+        )
+    passcodes.require(blocked)
+    session["code_sent"] = True
+
+
+@bp.route("/signin/code", methods=["GET", "POST"])
+@public
+def code() -> ResponseReturnValue:
+    """Sign in: the mailed code."""
+    who = subject()
+    if who is None:
+        return _start_over()
+    form = CodeForm()
+    if form.validate_on_submit():
+        browser = context.browser()
+        with form.reporting():
+            with writing() as database_session:
+                refusal = passcodes.check(
+                    database_session,
+                    who.address,
+                    form.code.data or "",
+                    browser=browser,
+                    purpose=who.purpose,
+                    now=now(),
+                )
+            if refusal is not None:
+                raise refusal
+            return _code_was_right(who)
+    tries = passcodes.tries_left(
+        db.session(), who.address, browser=context.browser(), purpose=who.purpose
+    )
+    return render_template(
+        "sign_in/code.html",
+        form=form,
+        who=who,
+        empty=EmptyForm(),
+        tries=tries if tries is not None else passcodes.TRIES,
+        sent=bool(session.get("code_sent")),
+    )
+
+
+def _code_was_right(who: Subject) -> ResponseReturnValue:
+    identity = sign_in.identity_by_code(who.address)
+    if who.way.method is sign_in.Method.PERSONAL_NEW and sign_in.may_make_account(identity):
+        with writing() as database_session:
+            context.start_session(database_session, identity)
+        return redirect(url_for(".account"), 303)
+    return _complete(identity, who)
+
+
+@bp.route("/signin/account", methods=["GET", "POST"])
+@public
+def account() -> ResponseReturnValue:
+    """Make a personal account for the address that was just proven."""
+    identity = context.identity()
+    opened = opened_here()
+    if identity is None or not sign_in.may_make_account(identity):
+        return _start_over()
+    if opened is not None:
+        brand.wear(opened.tenant)
+    form = AccountForm()
+    if form.validate_on_submit():
+        with form.reporting():
+            passwords.check_rules(form.password.data or "", near=identity.label)
+            hashed = passwords.hashed(form.password.data or "")
+            with writing() as database_session:
+                made = sign_in.make_account(
+                    database_session,
+                    identity,
+                    given_name=form.given_name.data or "",
+                    surname=form.surname.data or "",
+                    password_hash=hashed,
+                    preferred_language=context.choose_language(),
+                    now=now(),
+                    correlation_id=context.correlation_id(),
+                )
+                context.start_session(database_session, made)
+            return redirect(url_for("redeem.review") if opened else _after(), 303)
+    return render_template(
+        "sign_in/account.html", form=form, identity=identity, empty=EmptyForm(), opened=opened
+    )
+
+
+@bp.post("/signin/account/skip")
+@public
+def keep_code() -> ResponseReturnValue:
+    """Stay with mailed codes instead of an account."""
+    if not EmptyForm().validate_on_submit() or context.identity() is None:
+        return _start_over()
+    return redirect(url_for("redeem.review") if opened_here() else _after(), 303)
+
+
+def _complete(identity: ExternalIdentity, who: Subject) -> ResponseReturnValue:
+    """Start the session: towards the invitation, or into the place where this identity belongs."""
+    if who.opened is not None:
+        with writing() as database_session:
+            context.start_session(database_session, identity)
+        return redirect(url_for("redeem.review"), 303)
+    target = links.local_path(session.get("next"))
+    places = sign_in.places(db.session(), identity)
+    with writing() as database_session:
+        place = places[0] if places else None
+        context.start_session(
+            database_session,
+            identity,
+            tenant_id=place.tenant_id if place else None,
+            user_id=place.user_id if place else None,
+        )
+    return redirect(target or url_for("my_apps.index"), 303)
+
+
+def _after() -> str:
+    return links.local_path(session.pop("next", None)) or url_for("my_apps.index")
+
+
+@bp.post("/signout")
+@public
+def sign_out() -> ResponseReturnValue:
+    """Sign this browser out."""
+    with writing() as database_session:
+        context.end_session(database_session)
+    flash(gettext("You are signed out."), "ok")
+    return redirect(url_for(".signed_out"), 303)
+
+
+@bp.get("/signedout")
+@public
+def signed_out() -> ResponseReturnValue:
+    """Signed out."""
+    return render_template("sign_in/signed_out.html")
+
+
+@bp.post("/language")
+@public
+def language() -> ResponseReturnValue:
+    """Choose the language of the pages."""
+    chosen = request.form.get("language", "")
+    if chosen in current_app.config["LANGUAGES"]:
+        session["language"] = chosen
+        actor = context.actor_or_none()
+        if actor is not None:
+            with writing() as database_session:
+                sign_in.set_language(database_session, actor, chosen)
+    return redirect(links.local_path(request.form.get("next")) or url_for("home.index"), 303)
+
+

@@ -1,0 +1,159 @@
+"""The loop outside requests: letters, jobs and upkeep, each a leased row."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from types import FrameType
+from typing import TypeVar
+
+from flask import Flask
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from b2b import clock, database
+from b2b.extensions import db
+from b2b.mail import outbox
+from b2b.mail.delivery import Deliverer, Outcome
+from b2b.services import attempts, jobs, passcodes, sessions
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+IDLE = 0.25
+"""Seconds between two looks at an empty outbox."""
+_LONGEST_PAUSE = 30.0
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """A short write transaction, committed at the end."""
+    database.begin_write(db.session)
+    try:
+        yield db.session()
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    finally:
+        db.session.remove()
+
+
+def _purge(session: Session, now: datetime) -> None:
+    sessions.purge(session, now)
+    passcodes.purge(session, now)
+    attempts.purge(session, now)
+
+
+UPKEEP: dict[str, tuple[timedelta, Callable[[Session, datetime], None]]] = {
+    "purge": (timedelta(minutes=10), _purge),
+}
+"""Jobs that come back: name → how often, and what."""
+
+
+class Worker:
+    """One worker process; several may run on one database."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._stop = threading.Event()
+        self._owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._pause = 0.0
+
+    def stop(self, *_: int | FrameType | None) -> None:
+        """End after the mail that is under way; its lease and the others' are released."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        with self._app.app_context():
+            deliverer = Deliverer(
+                transaction,
+                owner=self._owner,
+                clock=clock.now,
+                stopping=self._stop.is_set,
+                batch=self._app.config["DELIVERY_BATCH"],
+            )
+            log.info("worker started", extra={"owner": self._owner})
+            self._guarded(self._plan)
+            while not self._stop.is_set():
+                outcome = self._guarded(lambda: self._letters(deliverer))
+                self._guarded(self._one_job)
+                self._stop.wait(self._after(outcome))
+            deliverer.close()
+            log.info("worker stopped")
+
+    def _after(self, outcome: Outcome | None) -> float:
+        """Seconds to wait: none with work at hand, ever longer while the mail server is away."""
+        if outcome is None:
+            return 1.0
+        if outcome.unreachable is not None:
+            self._pause = min(max(0.5, self._pause * 2), _LONGEST_PAUSE)
+            log.warning(
+                "the mail server cannot be reached",
+                extra={"reason": outcome.unreachable, "again_in": self._pause},
+            )
+            return self._pause
+        if outcome.leased:
+            self._pause = 0.0
+            return 0.0
+        return IDLE
+
+    def _guarded(self, what: Callable[[], T]) -> T | None:
+        """Run *what*; a database that is locked or away is waited for, not died of."""
+        try:
+            return what()
+        except DBAPIError as error:
+            db.session.remove()
+            if not (database.is_busy(error) or database.is_conflict(error)):
+                log.exception("the worker met a database error")
+            return None
+
+    def _plan(self) -> None:
+        with transaction() as session:
+            for kind, (every, _) in UPKEEP.items():
+                jobs.recur(session, kind, every, now=clock.now())
+
+    def _letters(self, deliverer: Deliverer) -> Outcome:
+        try:
+            due = outbox.has_due(db.session(), now=clock.now())
+        finally:
+            db.session.remove()
+        if not due:
+            deliverer.close()
+            return Outcome()
+        return deliverer.run()
+
+    def _one_job(self) -> None:
+        now = clock.now()
+        try:
+            due = jobs.has_due(db.session(), now=now)
+        finally:
+            db.session.remove()
+        if not due:
+            return
+        with transaction() as session:
+            job = jobs.lease(session, self._owner, now=now)
+        if job is None:
+            return
+        try:
+            with transaction() as session:
+                UPKEEP[job.kind][1](session, now)
+                jobs.done(session, job, now=now)
+        except Exception as error:
+            log.exception("a job failed", extra={"kind": job.kind})
+            with transaction() as session:
+                jobs.failed(session, job, f"{type(error).__name__}: {error}", now=clock.now())
+
+
+def run(app: Flask) -> None:
+    """Run one worker in this process until SIGTERM or SIGINT."""
+    worker = Worker(app)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, worker.stop)
+    worker.run()
