@@ -32,7 +32,9 @@ class Config:
     MAIL_STORE_URL: str = ""
     """The sink's database. Default: another SQLite file in DATA_DIR."""
     SECRET_KEYS: list[str] = field(default_factory=list)
-    """Root keys, newest first, separated by spaces; for several machines. Default: keys.json in DATA_DIR."""
+    """Root keys, newest first, separated by spaces; for several machines. Default: keys.json in
+    DATA_DIR.
+    """
     MAIL_SERVER: str = ""
     """Mail server for outgoing mail. Default: the bundled sink."""
     MAIL_PORT: int = 0
@@ -109,7 +111,9 @@ class Config:
     def _check(self) -> None:
         parts = urlsplit(self.BASE_URL)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadSetting("BASE_URL must be an http or https address, such as http://localhost:5000.")
+            raise BadSetting(
+                "BASE_URL must be an http or https address, such as http://localhost:5000."
+            )
         if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
             raise BadSetting("BASE_URL must be a bare address without a path.")
         if self.RATE_LIMITS not in ("default", "off"):
@@ -117,14 +121,18 @@ class Config:
                 if not 0 < float(self.RATE_LIMITS) < 1e6:
                     raise ValueError
             except ValueError:
-                raise BadSetting("RATE_LIMITS must be default, off or a factor such as 2.5.") from None
+                raise BadSetting(
+                    "RATE_LIMITS must be default, off or a factor such as 2.5."
+                ) from None
         if self.ADDRESS_RULES not in ("reference", "rfc"):
             raise BadSetting("ADDRESS_RULES must be reference or rfc.")
         if self.PASSWORD_HASHING not in ("strong", "weak"):
             raise BadSetting("PASSWORD_HASHING must be strong or weak.")
         for key in self.SECRET_KEYS:
             if len(key) < 32:
-                raise BadSetting("Each of SECRET_KEYS must be random text of at least 32 characters.")
+                raise BadSetting(
+                    "Each of SECRET_KEYS must be random text of at least 32 characters."
+                )
         if self.PRODUCTION:
             self._check_production(parts.scheme)
 
@@ -150,7 +158,9 @@ class Config:
         return not self.PRODUCTION or self.SINK_IN_PRODUCTION
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None, **override: object) -> "Config":
+    def from_environment(
+        cls, environ: Mapping[str, str] | None = None, **override: object
+    ) -> "Config":
         """Read the settings; *override* wins. Raises BadSetting with one clear sentence."""
         environ = os.environ if environ is None else environ
         values: dict[str, object] = {}

@@ -9,7 +9,9 @@ from b2b.models import ActorKind, Provider, Role
 
 @dataclass(frozen=True)
 class Actor:
-    """Every service is told by one of these who asks. `now` is the one instant of the whole request."""
+    """Every service is told by one of these who asks. `now` is the one instant of the whole
+    request.
+    """
 
     tenant_id: UUID
     tenant_name: str
@@ -38,7 +40,8 @@ class Actor:
 class ExternalIdentity:
     """One plain value for a sign-in, wherever it happened: every way in ends in one of these.
 
-    `issuer` and `subject` are the key; `proven` holds the folded addresses that this very sign-in has
+    `issuer` and `subject` are the key; `proven` holds the folded addresses that this very sign-in
+    has
     proven (decisions.md, who may redeem); everything else is a label.
     """
 

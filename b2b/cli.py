@@ -52,7 +52,9 @@ def up() -> None:
     _writable(config["DATA_DIR"])
     supervisor.check_port(config["HOST"], config["PORT"], "the web server", "PORT")
     if config["INBOX"]:
-        supervisor.check_port(config["SMTP_HOST"], config["SMTP_PORT"], "the mail sink", "SMTP_PORT")
+        supervisor.check_port(
+            config["SMTP_HOST"], config["SMTP_PORT"], "the mail sink", "SMTP_PORT"
+        )
     database.migrate(config["DATABASE_URL"])
     made = demo.make_if_wanted(app)
     if not made and not demo.is_set_up():
@@ -112,7 +114,7 @@ def sink() -> None:
     """Run the mail sink alone."""
     from b2b import sink_process
 
-    sink_process.run(_ready_part("sink").config)
+    sink_process.serve(_ready_part("sink").config)
 
 
 @click.command()
@@ -166,6 +168,8 @@ def reset(yes: bool) -> None:
     database.drop_everything(config["DATABASE_URL"])
     from b2b.sink.store import Store
 
-    Store(config["MAIL_STORE_URL"]).drop_everything()
+    store = Store.open(config["MAIL_STORE_URL"])
+    store.delete()
+    store.close()
     shutil.rmtree(config["DATA_DIR"])
     click.echo("Emptied. The next start makes the demo anew.")

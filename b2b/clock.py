@@ -1,4 +1,6 @@
-"""The one place that asks what time it is, so that tests and the movable clock have one thing to move."""
+"""The one place that asks what time it is, so that tests and the movable clock have one thing to
+move.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,4 +1,6 @@
-"""How a transaction begins on each database, which failures are worth another try, and the schema's state."""
+"""How a transaction begins on each database, which failures are worth another try, and the schema's
+state.
+"""
 
 import os
 import sqlite3
@@ -37,8 +39,9 @@ def engine_options(url: str, busy_timeout: float) -> dict[str, Any]:
 def prepare(engine: Engine) -> None:
     """Make every connection of *engine* durable and every write start as a write.
 
-    SQLite: WAL, synchronous=FULL, foreign keys on. A transaction that reads first and writes later can
-    fail at once whatever the time-out (threats.md, 2), so writers say BEGIN IMMEDIATE; readers must not.
+    SQLite: WAL, synchronous=FULL, foreign keys on. A transaction that reads first and writes later
+    can fail at once whatever the time-out (threats.md, 2), so writers say BEGIN IMMEDIATE; readers
+    must not.
     """
     if engine.dialect.name != "sqlite":
         return
@@ -55,7 +58,7 @@ def prepare(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def begin_write(session: Session | scoped_session[Session]) -> None:
+def begin_write(session: Session | scoped_session[Any]) -> None:
     """End the reading so far and begin a transaction that may write. What was loaded is expired."""
     session.rollback()
     session.connection(execution_options={_WRITE: True})

@@ -80,7 +80,11 @@ def make_if_wanted(app: Flask) -> bool:
     database.begin_write(db.session)
     try:
         content = _make(db.session(), clock.now())
-        content = {"baseUrl": config["BASE_URL"], "mailUrl": f"{config['BASE_URL']}/mail", **content}
+        content = {
+            "baseUrl": config["BASE_URL"],
+            "mailUrl": f"{config['BASE_URL']}/mail",
+            **content,
+        }
         # Written before the commit: a demo whose passwords nobody knows would be worse than none.
         _write(config["DATA_DIR"] / FILE_NAME, content)
         db.session.commit()
@@ -143,7 +147,7 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
                     "tenantId": str(where.tenant_id),
                     "userPrincipalName": address,
                     "password": password,
-                    "roles": [role.title for role in roles],
+                    "roles": [role.display_name for role in roles],
                 }
             )
         return user
@@ -180,10 +184,18 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
 _QUIET_PEOPLE: list[tuple[str, str, dict[str, Any]]] = [
     ("佐藤 花子", "hanako.sato", {"given_name": "花子", "surname": "佐藤", "department": "Design"}),
     ("Jürgen Groß", "juergen.gross", {"department": "Purchasing"}),
-    ("ليلى حداد", "layla.haddad", {"given_name": "ليلى", "surname": "حداد", "department": "Logistics"}),
+    (
+        "ليلى حداد",
+        "layla.haddad",
+        {"given_name": "ليلى", "surname": "حداد", "department": "Logistics"},
+    ),
     ("Νίκος Παπαδόπουλος", "nikos.p", {"department": "Finance"}),
     # An internal user of type Guest (users.md, section 3, State 4).
-    ("Tomás Weber", "tomas.weber", {"user_type": UserType.GUEST, "company_name": "Weber Site Services"}),
+    (
+        "Tomás Weber",
+        "tomas.weber",
+        {"user_type": UserType.GUEST, "company_name": "Weber Site Services"},
+    ),
     # Somebody synchronised from an on-premises directory (State 3).
     (
         "Priya Nair",
@@ -198,10 +210,10 @@ _QUIET_PEOPLE: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def _things(
-    session: Session, woodgrove: Actor
-) -> tuple[ServicePrincipal, ServicePrincipal, Group]:
-    def application(name: str, description: str, url: str | None, **columns: Any) -> ServicePrincipal:
+def _things(session: Session, woodgrove: Actor) -> tuple[ServicePrincipal, ServicePrincipal, Group]:
+    def application(
+        name: str, description: str, url: str | None, **columns: Any
+    ) -> ServicePrincipal:
         made = ServicePrincipal(
             tenant_id=woodgrove.tenant_id,
             id=new_id(),
@@ -238,7 +250,9 @@ def _things(
     application("Payroll", "Salaries; for members only", None, members_only=True)
     partners = group("Harbour Street partners", "Everybody who builds at Harbour Street")
     group("All guests", "Filled by a rule", membership_rule='(user.userType -eq "Guest")')
-    group("Site office", "Synchronised from the on-premises directory", on_premises_sync_enabled=True)
+    group(
+        "Site office", "Synchronised from the on-premises directory", on_premises_sync_enabled=True
+    )
     session.flush()
     applications.assign(
         session,
@@ -292,10 +306,14 @@ def _guests(
     accepted = invite("minjun.kim@contoso.example", "minjun.kim", 20, language="ko",
                       company_name="Contoso")  # fmt: skip
     _accept(session, woodgrove, accepted, minjun, now - timedelta(days=19))
-    blocked = invite("eva.novak@nordlicht.example", "Eva Nováková", 40, company_name="Nordlicht GmbH")
+    blocked = invite(
+        "eva.novak@nordlicht.example", "Eva Nováková", 40, company_name="Nordlicht GmbH"
+    )
     users.block(session, as_john(now - timedelta(days=3)), blocked)
     invite("omar@alnoor.example", "عمر الفارسي", 45, company_name="Al Noor Logistics")
-    declined = invite("m.weber@harbourworks.example", "Martina Weber", 6, company_name="Harbour Works")
+    declined = invite(
+        "m.weber@harbourworks.example", "Martina Weber", 6, company_name="Harbour Works"
+    )
     session.execute(
         update(Invitation)
         .where(Invitation.tenant_id == woodgrove.tenant_id, Invitation.user_id == declined)
@@ -329,9 +347,7 @@ def _settle(
     )
 
 
-def _accept(
-    session: Session, woodgrove: Actor, user_id: UUID, home: User, at: datetime
-) -> None:
+def _accept(session: Session, woodgrove: Actor, user_id: UUID, home: User, at: datetime) -> None:
     """Redeem by the very services that the pages call."""
     invitation = session.execute(
         select(Invitation).where(

@@ -1,4 +1,5 @@
-"""The refusals that the product knows. They carry no status code; each surface renders them in its own shape.
+"""The refusals that the product knows. They carry no status code; each surface renders them in its
+own shape.
 
 A message is a template and its values, so that the edge which shows it can translate it.
 """
@@ -6,7 +7,7 @@ A message is a template and its values, so that the edge which shows it can tran
 from datetime import datetime
 
 
-def N_(text: str) -> str:  # noqa: N802 - the name that message extraction looks for
+def N_(text: str) -> str:
     """Mark *text* for translation where it is written; it is translated where it is shown."""
     return text
 
@@ -40,7 +41,9 @@ class Denied(Refused):
 
 
 class Invalid(Refused):
-    """One value is wrong. `field` is the name of the parameter, so that a form can show it in place."""
+    """One value is wrong. `field` is the name of the parameter, so that a form can show it in
+    place.
+    """
 
     code = "BadRequest"
 

@@ -7,7 +7,8 @@ from flask import Flask
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from b2b import cli, database, links, web
+from b2b import cli, database, links
+from b2b import web as edge
 from b2b.extensions import babel, csrf, db, mail
 from b2b.keys import Keyring
 from b2b.services import attempts, invitations, passwords, sign_in
@@ -19,7 +20,9 @@ LANGUAGES = ["en", "ko"]
 
 
 def build(config: Config) -> Flask:
-    """The app for *config*. Makes DATA_DIR and its keys where they are missing; touches no database."""
+    """The app for *config*. Makes DATA_DIR and its keys where they are missing; touches no
+    database.
+    """
     prepare_folder(config.DATA_DIR)
     keyring = (
         Keyring.from_secrets(config.SECRET_KEYS)
@@ -49,7 +52,7 @@ def build(config: Config) -> Flask:
     babel.init_app(app, locale_selector=context.choose_language)
     with app.app_context():
         database.prepare(db.engine)
-    web.register(app)
+    edge.register(app)
     cli.register(app)
     return app
 

@@ -1,6 +1,7 @@
 """The installation's secret keys, kept outside the database, and what is derived from them.
 
-A link or a passcode is never stored: it is an HMAC of ids and a version, made when it is needed. The
+A link or a passcode is never stored: it is an HMAC of ids and a version, made when it is needed.
+The
 first key makes new ones; older keys go on checking until they are removed from the file.
 """
 

@@ -1,4 +1,6 @@
-"""Every absolute address that leaves this program, built from BASE_URL and from nothing a request says."""
+"""Every absolute address that leaves this program, built from BASE_URL and from nothing a request
+says.
+"""
 
 import ipaddress
 import re
@@ -6,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
-from b2b.errors import Invalid, N_
+from b2b.errors import N_, Invalid
 from b2b.keys import Keyring
 
 _OWN_PAGES = {
@@ -51,7 +53,8 @@ class Ticket:
 def redeem_url(tenant_id: UUID, invitation_id: UUID, version: int, key_id: str) -> str:
     """The invitation link in the two-step form of invitations.md, section 5.
 
-    The `user` parameter is the invitation's id, never the user's. Raises KeyError when the key is gone.
+    The `user` parameter is the invitation's id, never the user's. Raises KeyError when the key is
+    gone.
     """
     inner = f"{_base_url}/redeem/?" + urlencode(
         {

@@ -1,4 +1,6 @@
-"""Structured logs: one JSON object a line, with the correlation id, secrets left out (threats.md, LOG-1)."""
+"""Structured logs: one JSON object a line, with the correlation id, secrets left out (threats.md,
+LOG-1).
+"""
 
 import logging
 import re
@@ -48,7 +50,9 @@ def configure(part: str, level: str) -> None:
     """Send everything to standard error as JSON lines; *part* is web, worker or sink."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        _Formatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields={"asctime": "at"})
+        _Formatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields={"asctime": "at"}
+        )
     )
     handler.addFilter(_Correlation(part))
     root = logging.getLogger()

@@ -37,9 +37,12 @@ def check_port(host: str, port: int, what: str, setting: str) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise StartRefused(
-                    f"Port {port} for {what} is in use; stop that program or set {setting} to another port."
+                    f"Port {port} for {what} is in use; "
+                    f"stop that program or set {setting} to another port."
                 ) from error
-            raise StartRefused(f"Port {port} for {what} cannot be opened: {error.strerror}.") from error
+            raise StartRefused(
+                f"Port {port} for {what} cannot be opened: {error.strerror}."
+            ) from error
 
 
 class Supervisor:
@@ -108,7 +111,7 @@ class Supervisor:
     def _sink(self) -> None:
         from b2b import sink_process
 
-        sink_process.run(self._app.config)
+        sink_process.serve(self._app.config)
 
     def _reap(self, *, block: bool) -> None:
         """Take notice of a child's end; start it again unless we stop or it dies all the time."""
@@ -124,7 +127,9 @@ class Supervisor:
             now = time.monotonic()
             recent = [at for at in self._died.get(name, []) if now - at < 30] + [now]
             self._died[name] = recent
-            log.warning("a part ended and is started again", extra={"which": name, "status": status})
+            log.warning(
+                "a part ended and is started again", extra={"which": name, "status": status}
+            )
             if len(recent) > 10:
                 raise StartRefused(f"The {name} process keeps ending; see the lines above.")
             time.sleep(min(0.1 * 2 ** (len(recent) - 1), 5.0))
@@ -199,7 +204,8 @@ def panel(app: Flask) -> str:
         f"    Start here      {config['BASE_URL']}/",
         f"    Admin portal    {config['BASE_URL']}/admin",
         f"    My Apps         {config['BASE_URL']}/myapps",
-        f"    Captured mail   {config['BASE_URL']}/mail   (SMTP {config['SMTP_HOST']}:{config['SMTP_PORT']})",
+        f"    Captured mail   {config['BASE_URL']}/mail   "
+        f"(SMTP {config['SMTP_HOST']}:{config['SMTP_PORT']})",
     ]
     demo = config["DATA_DIR"] / "demo.json"
     if demo.exists():

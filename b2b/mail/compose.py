@@ -1,4 +1,6 @@
-"""From an outbox row to a message: derives link or code, picks the language, renders the three texts."""
+"""From an outbox row to a message: derives link or code, picks the language, renders the three
+texts.
+"""
 
 import re
 import textwrap
@@ -111,7 +113,9 @@ def _sender(template: str, context: dict[str, Any]) -> str:
 
 def one_line(name: str, longest: int = 64) -> str:
     """A display name fit for a header: one line, no controls or direction tricks, capped."""
-    cleaned = re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff<>\"]", " ", name)
+    cleaned = re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff<>\"]", " ", name
+    )
     return " ".join(cleaned.split())[:longest]
 
 
@@ -126,9 +130,13 @@ def _wrapped(text: str, indent: str = "") -> str:
     """*text* in WIDTH columns, its own line ends kept; long words such as links stay whole."""
     return "\n".join(
         textwrap.fill(
-            line, WIDTH, initial_indent=indent, subsequent_indent=indent,
-            break_long_words=False, break_on_hyphens=False,
-        )  # fmt: skip
+            line,
+            WIDTH,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         for line in text.split("\n")
     )
 

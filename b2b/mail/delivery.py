@@ -25,7 +25,8 @@ class Unreachable(Exception):
 class Connection(flask_mail.Connection):
     """Flask-Mail's connection with time-outs, a verified TLS context, and refusals handed back.
 
-    Without time-outs a silent server holds the worker for ever; without a context STARTTLS checks no
+    Without time-outs a silent server holds the worker for ever; without a context STARTTLS checks
+    no
     certificate; and the stock `send` drops what sendmail returns (threats.md, 2).
     """
 
@@ -84,13 +85,16 @@ def _words(error: BaseException) -> str:
     """What the server said, or what went wrong, in one printable line."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, said = next(iter(error.recipients.values()), (550, b""))
-        text = f"{code} {said.decode('utf-8', 'replace') if isinstance(said, bytes) else said}"
+        text = f"{code} {_decoded(said)}"
     elif isinstance(error, smtplib.SMTPResponseException):
-        said = error.smtp_error
-        text = f"{error.smtp_code} {said.decode('utf-8', 'replace') if isinstance(said, bytes) else said}"
+        text = f"{error.smtp_code} {_decoded(error.smtp_error)}"
     else:
         text = str(error) or type(error).__name__
     return "".join(c if c.isprintable() else " " for c in text)[:500]
+
+
+def _decoded(said: bytes | str) -> str:
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else said
 
 
 @dataclass
@@ -171,7 +175,9 @@ class Deliverer:
             )
         except Exception as error:  # a row that cannot be rendered must not stop the others (REL-6)
             log.exception("mail cannot be rendered", extra={"outbox_id": str(mail.id)})
-            self._settle(mail, outbox.failed, f"Cannot be rendered: {type(error).__name__}", outcome)
+            self._settle(
+                mail, outbox.failed, f"Cannot be rendered: {type(error).__name__}", outcome
+            )
             return
         try:
             if self._connection is None:
@@ -209,5 +215,6 @@ class Deliverer:
         else:
             outcome.deferred += 1
         log.info(
-            "mail not sent", extra={"outbox_id": str(mail.id), "how": how.__name__, "reason": reason}
+            "mail not sent",
+            extra={"outbox_id": str(mail.id), "how": how.__name__, "reason": reason},
         )

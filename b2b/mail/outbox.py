@@ -106,7 +106,8 @@ def has_due(session: Session, *, now: datetime) -> bool:
 def lease(session: Session, owner: str, *, now: datetime, limit: int) -> list[Leased]:
     """Take up to *limit* due rows for LEASE; nobody else gets them meanwhile.
 
-    The attempt is counted before it is made, so that a row which kills its worker is parked at last.
+    The attempt is counted before it is made, so that a row which kills its worker is parked at
+    last.
     """
     due = (
         select(OutboxMessage.tenant_id, OutboxMessage.id)
@@ -181,9 +182,7 @@ def release(session: Session, mail: Leased, *, now: datetime) -> bool:
 
 def failed(session: Session, mail: Leased, reason: str, *, now: datetime) -> bool:
     """Refused for good, or parked: an admin may send it again."""
-    return _settle(
-        session, mail, state=MailState.FAILED, settled_at=now, last_error=reason[:512]
-    )
+    return _settle(session, mail, state=MailState.FAILED, settled_at=now, last_error=reason[:512])
 
 
 @dataclass(frozen=True)

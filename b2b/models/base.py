@@ -1,4 +1,6 @@
-"""What every table shares: naming of constraints, and column types that read alike on SQLite and PostgreSQL."""
+"""What every table shares: naming of constraints, and column types that read alike on SQLite and
+PostgreSQL.
+"""
 
 import enum
 import os
@@ -77,7 +79,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 def key_type(length: int) -> String:
     """A folded sort key: compared byte by byte on both databases, so that keyset paging agrees."""
-    return String(length).with_variant(String(length, collation="C"), "postgresql")  # type: ignore[return-value]
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 def enum_type(kind: type[enum.StrEnum], length: int = 48) -> Enum:

@@ -1,4 +1,6 @@
-"""The outbox: mail that is owed. Rows hold a template's name and ids, never a body and never a link."""
+"""The outbox: mail that is owed. Rows hold a template's name and ids, never a body and never a
+link.
+"""
 
 import enum
 from datetime import datetime

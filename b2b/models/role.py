@@ -20,7 +20,7 @@ class Role(enum.StrEnum):
     GLOBAL_READER = "f2ef992c-3afb-46b9-b7cf-a126ee74c451"
 
     @property
-    def title(self) -> str:
+    def display_name(self) -> str:
         """The role's published name."""
         return self.name.replace("_", " ").title()
 

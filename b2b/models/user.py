@@ -75,7 +75,8 @@ class User(Base):
     mail_nickname: Mapped[str | None] = mapped_column(String(400))
     other_mails: Mapped[list[str]] = mapped_column(JSON, default=list)
     invited_key: Mapped[str | None] = mapped_column(key_type(320))
-    """The folded invited address: the natural key that makes twenty equal invitations one person."""
+    """The folded invited address: the natural key that makes twenty equal invitations one person.
+    """
     user_type: Mapped[UserType] = mapped_column(enum_type(UserType, 16))
     creation_type: Mapped[str | None] = mapped_column(String(32))
     external_user_state: Mapped[ExternalUserState | None] = mapped_column(
@@ -145,7 +146,8 @@ class UserToken(Base):
 
 
 class Identity(Base):
-    """The account elsewhere that a guest redeemed with: (issuer, subject) and nothing else is the key.
+    """The account elsewhere that a guest redeemed with: (issuer, subject) and nothing else is the
+    key.
 
     `issuer` is the home tenant's id for directories hosted here, `mail` for passcodes, else a URI.
     """

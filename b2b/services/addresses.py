@@ -6,22 +6,24 @@ from dataclasses import dataclass
 import idna
 from email_validator import EmailNotValidError, validate_email
 
-from b2b.errors import Invalid, N_
+from b2b.errors import N_, Invalid
 from b2b.models import fold
 
 # invitations.md, section 3.
 _REFUSED = set("~!#$%^&*()+=[]{}\\/|;:'\"<>?,`")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\xa0\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_FORBIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\xa0\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
 
 # Providers where people keep personal addresses. Source: the providers' own sign-up pages; an
 # installation adds its own by CONSUMER_DOMAINS (decisions.md, consumer domains).
 CONSUMER_DOMAINS = frozenset(
     """
-    aol.com daum.net fastmail.com gmail.com gmx.de gmx.net googlemail.com hanmail.net hotmail.com
-    icloud.com kakao.com live.com mac.com mail.com me.com msn.com nate.com naver.com outlook.com
-    outlook.kr pm.me proton.me protonmail.com qq.com t-online.de web.de yahoo.co.jp yahoo.com
-    yahoo.co.uk yandex.com ymail.com zoho.com 126.com 163.com
-    """.split()
+    aol.com daum.net fastmail.com gmail.com gmx.de gmx.net googlemail.com hanmail.net
+    hotmail.com icloud.com kakao.com live.com mac.com mail.com me.com msn.com nate.com
+    naver.com outlook.com outlook.kr pm.me proton.me protonmail.com qq.com t-online.de
+    web.de yahoo.co.jp yahoo.com yahoo.co.uk yandex.com ymail.com zoho.com 126.com 163.com
+    """.split()  # noqa: SIM905 - a list to read
 )
 
 
@@ -76,7 +78,8 @@ def parse(text: str, *, field: str = "address", rules: str = "reference") -> Add
         raise one
     if not local.isascii():
         raise Invalid(
-            field, N_("The part before the @ may hold only Latin letters, digits, “.”, “-” and “_”.")
+            field,
+            N_("The part before the @ may hold only Latin letters, digits, “.”, “-” and “_”."),
         )
     if rules == "reference":
         for character in local:

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import Invalid, N_
+from b2b.errors import N_, Invalid
 from b2b.models import (
     DEFAULT_ACCESS,
     AppRoleAssignment,

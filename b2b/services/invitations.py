@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from b2b import keys, links
 from b2b.actor import Actor
-from b2b.errors import Conflict, Invalid, N_, NotFound, Throttled
+from b2b.errors import N_, Conflict, Invalid, NotFound, Throttled
 from b2b.mail import outbox
 from b2b.models import (
     ExternalUserState,
@@ -166,15 +166,24 @@ def invite_many(
 
     For each: a guest user, an invitation, the chosen assignments, a mail in the outbox and audit
     events; known people get what invitations.md, section 6, and decisions.md say. At most
-    MOST_AT_ONCE addresses; the same address twice counts once. Raises Denied, Throttled, Invalid, and
+    MOST_AT_ONCE addresses; the same address twice counts once. Raises Denied, Throttled, Invalid,
+    and
     InvalidAddresses with one entry for each address that cannot be invited.
     """
     policy = policies.of(session, actor)
     policies.require_may_invite(policy, actor)
     request = _checked(
-        session, actor, policy, redirect_url, message, language, display_name,
-        send_message, application_ids, group_ids,
-    )  # fmt: skip
+        session,
+        actor,
+        policy,
+        redirect_url,
+        message,
+        language,
+        display_name,
+        send_message,
+        application_ids,
+        group_ids,
+    )
     audit.lock(session, actor.tenant_id)
     wanted, known = _sorted_out(session, actor, policy, addresses_text, address_rules)
     if len(wanted) > 1 and request.display_name:
@@ -471,9 +480,7 @@ def _insert(
 ) -> None:
     """Insert users, search words and invitations for *new* by Core: half the price of the ORM."""
     ring = links.keyring()
-    number = users.facet(
-        UserType.GUEST, ExternalUserState.PENDING_ACCEPTANCE, Source.INVITED_USER
-    )
+    number = users.facet(UserType.GUEST, ExternalUserState.PENDING_ACCEPTANCE, Source.INVITED_USER)
     users.ensure_facets(session, actor.tenant_id, {number})
     upns = _free_upns(session, request.tenant, actor.tenant_id, new)
     people, tokens, invitations = [], [], []
@@ -648,9 +655,15 @@ def _mail(
 ) -> dict[str, Any]:
     """A letter for a known guest; it becomes the one that the invitation's state speaks of."""
     row = _letter(
-        actor, request, invitation.id, invitation.version, invitation.key_id, address,
-        template=template, language=invitation.language or user.preferred_language,
-    )  # fmt: skip
+        actor,
+        request,
+        invitation.id,
+        invitation.version,
+        invitation.key_id,
+        address,
+        template=template,
+        language=invitation.language or user.preferred_language,
+    )
     if template == "invitation":
         invitation.outbox_id = row["id"]
     return row
@@ -682,32 +695,42 @@ def _give_access(
     for person, application in assigned:
         entries.append(
             Entry(
-                Activity.ASSIGN_APPLICATION, "User", person, shown[person],
+                Activity.ASSIGN_APPLICATION,
+                "User",
+                person,
+                shown[person],
                 [Change("Application", None, names[application])],
-            )  # fmt: skip
+            )
         )
     for person, group in joined:
         entries.append(
             Entry(
-                Activity.ADD_MEMBER, "User", person, shown[person],
+                Activity.ADD_MEMBER,
+                "User",
+                person,
+                shown[person],
                 [Change("Group", None, group_names[group])],
-            )  # fmt: skip
+            )
         )
 
 
-def draft(
-    session: Session, actor: Actor, *, address: str, **facts: Any
-) -> dict[str, Any]:
-    """The letter that `invite_many` would enqueue for one address, with a sample link; changes nothing.
+def draft(session: Session, actor: Actor, *, address: str, **facts: Any) -> dict[str, Any]:
+    """The letter that `invite_many` would enqueue for one address, with a sample link; changes
+    nothing.
 
     An address that is not one yet is shown as it was typed. Raises Denied, Invalid.
     """
     policy = policies.of(session, actor)
     policies.require_may_invite(policy, actor)
     asked = {
-        "redirect_url": None, "message": None, "language": None, "display_name": None,
-        "application_ids": (), "group_ids": (), **facts,
-    }  # fmt: skip
+        "redirect_url": None,
+        "message": None,
+        "language": None,
+        "display_name": None,
+        "application_ids": (),
+        "group_ids": (),
+        **facts,
+    }
     request = _checked(session, actor, policy, send_message=True, **asked)
     try:
         shown = addresses.parse(address, rules="rfc")
@@ -755,7 +778,8 @@ def _pending(
 def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
     """Send a new link; the old one is dead at once, and so is its mail if it still waits.
 
-    Raises NotFound, Denied, Conflict when it was accepted, Invalid when the domain is blocked by now.
+    Raises NotFound, Denied, Conflict when it was accepted, Invalid when the domain is blocked by
+    now.
     """
     audit.lock(session, actor.tenant_id)
     user, invitation, policy = _pending(session, actor, user_id)

@@ -148,6 +148,4 @@ def done(session: Session, job: Leased, *, now: datetime) -> bool:
 def failed(session: Session, job: Leased, reason: str, *, now: datetime) -> bool:
     """Try again later, each time after a longer wait, up to an hour."""
     seconds = min(30 * 2 ** min(job.attempts - 1, 7), 3600) * (0.9 + secrets.randbelow(201) / 1000)
-    return _settle(
-        session, job, due_at=now + timedelta(seconds=seconds), last_error=reason[:512]
-    )
+    return _settle(session, job, due_at=now + timedelta(seconds=seconds), last_error=reason[:512])

@@ -10,7 +10,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from b2b import keys, links
-from b2b.errors import Invalid, N_, Throttled
+from b2b.errors import N_, Invalid, Throttled
 from b2b.mail import outbox
 from b2b.models import Passcode
 from b2b.services import attempts
@@ -38,8 +38,8 @@ def send(
     """Owe a new code to *address*; the one before is void. None, or when the next may be asked for.
 
     *browser* is the secret of the browser session, *purpose* what the code is good for; neither is
-    stored in clear. `deliver=False` does the same work without the mail, for people who are not known
-    (threats.md, SIGN-2).
+    stored in clear. `deliver=False` does the same work without the mail, for people who are not
+    known (threats.md, SIGN-2).
     """
     blocked = attempts.take(
         session, f"passcode-send:{address.key}", limit=SENDS, window=SENDS_WINDOW, now=now
@@ -49,9 +49,8 @@ def send(
     place = (keys.digest(browser), address.key, purpose)
     row = session.get(Passcode, place, with_for_update=True)
     if row is None:
-        row = Passcode(browser_hash=place[0], address_key=place[1], purpose=purpose, version=0)
+        row = Passcode(browser_hash=place[0], address_key=place[1], purpose=purpose)
         session.add(row)
-    row.version += 1
     row.nonce = os.urandom(16)
     row.key_id = links.keyring().current_id
     row.tries_left = TRIES
@@ -95,9 +94,7 @@ def check(
     The try is counted whatever comes of it, so the caller commits either way.
     """
     gone = Invalid("code", N_("That code is not valid any more. Send a new one."))
-    row = session.get(
-        Passcode, (keys.digest(browser), address.key, purpose), with_for_update=True
-    )
+    row = session.get(Passcode, (keys.digest(browser), address.key, purpose), with_for_update=True)
     if row is None or row.tries_left <= 0 or row.expires_at <= now:
         return gone
     digits = re.sub(r"[\s-]", "", typed)
@@ -110,9 +107,7 @@ def check(
         return None
     row.tries_left -= 1
     if row.tries_left <= 0:
-        return Invalid(
-            "code", N_("That was the last try. This code is void now; send a new one.")
-        )
+        return Invalid("code", N_("That was the last try. This code is void now; send a new one."))
     return Invalid("code", N_("That is not the code in the newest mail."))
 
 

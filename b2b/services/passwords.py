@@ -1,4 +1,6 @@
-"""Passwords that this installation checks itself (threats.md, 3): length and a list, no composition rules."""
+"""Passwords that this installation checks itself (threats.md, 3): length and a list, no composition
+rules.
+"""
 
 from uuid import UUID
 
@@ -8,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import Invalid, N_
+from b2b.errors import N_, Invalid
 from b2b.models import Password, User, fold
 
 SHORTEST = 12
@@ -20,17 +22,18 @@ _weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 _hasher = _strong
 _dummy = ""
 
-# Long enough to pass the length rule and known to everybody; source: the heads of published lists of
-# leaked passwords, and what people type when twelve characters are asked for.
+# Long enough to pass the length rule and known to everybody; source: the heads of published
+# lists of leaked passwords, and what people type when twelve characters are asked for.
 _COMMON = frozenset(
     """
     password1234 password12345 password123456 passwordpassword 123456789012 1234567890123
-    12345678901234 123456123456 111111111111 000000000000 qwertyuiop12 qwertyuiop123 qwertyqwerty
-    qwerty123456 1q2w3e4r5t6y iloveyou1234 iloveyouforever abcdefghijkl abcd12345678 letmeinplease
-    welcome12345 welcomewelcome adminadminadmin administrator changeme1234 trustno1trustno1
-    correcthorsebatterystaple monkeymonkey football1234 baseball1234 sunshine1234 princess1234
-    superman1234 dragondragon p@ssw0rd1234 p@ssword1234 passw0rd1234 aaaaaaaaaaaa
-    """.split()
+    12345678901234 123456123456 111111111111 000000000000 qwertyuiop12 qwertyuiop123
+    qwertyqwerty qwerty123456 1q2w3e4r5t6y iloveyou1234 iloveyouforever abcdefghijkl
+    abcd12345678 letmeinplease welcome12345 welcomewelcome adminadminadmin administrator
+    changeme1234 trustno1trustno1 correcthorsebatterystaple monkeymonkey football1234
+    baseball1234 sunshine1234 princess1234 superman1234 dragondragon p@ssw0rd1234
+    p@ssword1234 passw0rd1234 aaaaaaaaaaaa
+    """.split()  # noqa: SIM905 - a list to read
 )
 
 
@@ -42,7 +45,9 @@ def use_weak_hashing(weak: bool) -> None:
 
 
 def check_rules(password: str, *, field: str = "password", near: str = "") -> None:
-    """Raise Invalid(field) for a password that may not be chosen; *near* is the person's own address."""
+    """Raise Invalid(field) for a password that may not be chosen; *near* is the person's own
+    address.
+    """
     if len(password) < SHORTEST:
         raise Invalid(field, N_("Use at least %(shortest)s characters."), shortest=SHORTEST)
     if len(password.encode()) > LONGEST_BYTES:
@@ -69,9 +74,7 @@ def put(session: Session, actor: Actor, user: User, password_hash: str) -> None:
 def stored(session: Session, tenant_id: UUID, user_id: UUID) -> str | None:
     """The stored hash of somebody, or None."""
     return session.execute(
-        select(Password.hash).where(
-            Password.tenant_id == tenant_id, Password.user_id == user_id
-        )
+        select(Password.hash).where(Password.tenant_id == tenant_id, Password.user_id == user_id)
     ).scalar_one_or_none()
 
 

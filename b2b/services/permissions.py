@@ -3,7 +3,7 @@
 import enum
 
 from b2b.actor import Actor
-from b2b.errors import Denied, N_
+from b2b.errors import N_, Denied
 from b2b.models import ActorKind, Role
 
 
@@ -65,7 +65,7 @@ def allows(actor: Actor, action: Action) -> bool:
 def require(actor: Actor, action: Action) -> None:
     """Raise Denied, naming the least role that would help, unless *actor* may do *action*."""
     if not allows(actor, action):
-        role = _LEAST_ROLE[action].title
+        role = _LEAST_ROLE[action].display_name
         raise Denied(N_("This needs the role %(role)s."), role=role)
 
 

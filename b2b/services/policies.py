@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from b2b import links
 from b2b.actor import Actor
-from b2b.errors import Denied, Invalid, N_
+from b2b.errors import N_, Denied, Invalid
 from b2b.models import (
     ActorKind,
     AllowInvitesFrom,

@@ -1,4 +1,6 @@
-"""Redeeming an invitation: what the link opens, who may accept, and the one transaction that does it."""
+"""Redeeming an invitation: what the link opens, who may accept, and the one transaction that does
+it.
+"""
 
 import enum
 import hmac
@@ -12,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from b2b import keys, links
 from b2b.actor import Actor, ExternalIdentity
-from b2b.errors import Conflict, Denied, N_, Refused
+from b2b.errors import N_, Conflict, Denied, Refused
 from b2b.mail import outbox
 from b2b.models import (
     ExternalUserState,
@@ -27,7 +29,16 @@ from b2b.models import (
     User,
     new_id,
 )
-from b2b.services import addresses, applications, audit, groups, invitations, policies, sessions, users
+from b2b.services import (
+    addresses,
+    applications,
+    audit,
+    groups,
+    invitations,
+    policies,
+    sessions,
+    users,
+)
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Change, Entry
 
@@ -78,7 +89,8 @@ def open_link(
 ) -> Opened | None:
     """What an invitation link leads to; None for every link that cannot be used.
 
-    Unknown, altered, superseded, cancelled, another tenant's and a deleted person's link answer alike
+    Unknown, altered, superseded, cancelled, another tenant's and a deleted person's link answer
+    alike
     (threats.md, RED-1). Changes nothing (RED-2).
     """
     row = session.execute(
@@ -208,9 +220,7 @@ def _require_open(session: Session, opened: Opened, identity: ExternalIdentity) 
         raise WrongAccount(N_("This invitation is for another account."))
 
 
-def accept(
-    session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity
-) -> User:
+def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity) -> User:
     """Bind the identity, fill in the profile, set Accepted and Source: once, whatever races.
 
     *opened* must have been read in this very transaction. Old factors and sessions of the object go
@@ -335,9 +345,7 @@ def log_sign_in(
     )
 
 
-def decline(
-    session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity
-) -> None:
+def decline(session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity) -> None:
     """The guest says no: he stays pending, is shown as declined, the inviter is told.
 
     The same link works again (decisions.md, decline). Raises as `accept`.
@@ -353,9 +361,7 @@ def decline(
     _tell_inviter(session, actor, opened, "declined")
 
 
-def ask_again(
-    session: Session, actor: Actor, opened: Opened, note: str, *, now: datetime
-) -> None:
+def ask_again(session: Session, actor: Actor, opened: Opened, note: str, *, now: datetime) -> None:
     """Somebody with an expired link asks the inviter for a new one; once for each link.
 
     Raises Conflict when there is nobody to ask or it was asked already.
@@ -363,14 +369,11 @@ def ask_again(
     if opened.standing is not Standing.EXPIRED:
         raise Conflict(N_("This invitation still works."))
     already = any(
-        mail.template == "asked_again"
-        and mail.context.get("version") == opened.invitation.version
+        mail.template == "asked_again" and mail.context.get("version") == opened.invitation.version
         for mail in outbox.of(session, actor.tenant_id, opened.invitation.id)
     )
     if already:
-        raise Conflict(
-            N_("%(name)s was asked already."), name=opened.invitation.inviter_name
-        )
+        raise Conflict(N_("%(name)s was asked already."), name=opened.invitation.inviter_name)
     text = (invitations.clean_message(note) or "")[:500]
     audit.record(
         session,

@@ -45,7 +45,8 @@ def start(
 ) -> str:
     """Make a session and return the secret for its cookie; the one it replaces ends.
 
-    A new secret at every sign-in and at every change of rights defeats fixation (threats.md, SES-1).
+    A new secret at every sign-in and at every change of rights defeats fixation (threats.md,
+    SES-1).
     """
     if replacing is not None:
         end(session, replacing)

@@ -1,4 +1,6 @@
-"""Signing in: which way an address takes, checking what is typed, and one plain identity at the end."""
+"""Signing in: which way an address takes, checking what is typed, and one plain identity at the
+end.
+"""
 
 import enum
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor, ExternalIdentity
-from b2b.errors import Conflict, Denied, Invalid, N_
+from b2b.errors import N_, Conflict, Denied, Invalid
 from b2b.models import (
     Domain,
     Identity,
@@ -90,7 +92,8 @@ def decide(
 ) -> Way:
     """Where somebody signs in (redemption.md, section 2), from facts alone.
 
-    *bound* is what an accepted guest redeemed with and wins over everything: a method sticks until the
+    *bound* is what an accepted guest redeemed with and wins over everything: a method sticks until
+    the
     redemption is reset.
     """
     if bound is Provider.DIRECTORY:
@@ -106,9 +109,7 @@ def decide(
         )
     nobody = N_("No directory that has verified the domain knows this sign-in name.")
     if personal_account:
-        return Way(
-            Method.PERSONAL_PASSWORD, (nobody, N_("A personal account has this address."))
-        )
+        return Way(Method.PERSONAL_PASSWORD, (nobody, N_("A personal account has this address.")))
     if consumer_domain:
         return Way(
             Method.PERSONAL_NEW,
@@ -124,9 +125,7 @@ def account_of(session: Session, address: Address) -> Account | None:
     )
 
 
-def _account(
-    session: Session, key: str, kind: TenantKind, domain: str | None
-) -> Account | None:
+def _account(session: Session, key: str, kind: TenantKind, domain: str | None) -> Account | None:
     query = select(User, Tenant.display_name, Tenant.id).join(Tenant, Tenant.id == User.tenant_id)
     if domain is not None:
         query = query.join(
@@ -252,7 +251,8 @@ def finish_password(
 ) -> ExternalIdentity | Invalid:
     """Log the attempt; the identity if it succeeded, else what to tell (the same for every cause).
 
-    A blocked account is named only to somebody who knew its password. The caller commits either way.
+    A blocked account is named only to somebody who knew its password. The caller commits either
+    way.
     """
     refusal: Invalid | None = None
     code = 0
@@ -273,9 +273,17 @@ def finish_password(
         session.execute(
             insert(SignIn),
             _sign_in_row(
-                account.tenant_id, account.user_id, account.sign_in_name, "password", code, refusal,
-                now, correlation_id, ip_address, user_agent,
-            ),  # fmt: skip
+                account.tenant_id,
+                account.user_id,
+                account.sign_in_name,
+                "password",
+                code,
+                refusal,
+                now,
+                correlation_id,
+                ip_address,
+                user_agent,
+            ),
         )
     if refusal is not None or account is None:
         assert refusal is not None
@@ -387,7 +395,9 @@ def make_account(
             raise Invalid(field, N_("At most %(longest)s characters."), longest=64)
     tenant = consumer_tenant(session)
     audit.lock(session, tenant.id)
-    actor = Actor.system(tenant.id, tenant.display_name, tenant.primary_domain, now, label="Sign-up")
+    actor = Actor.system(
+        tenant.id, tenant.display_name, tenant.primary_domain, now, label="Sign-up"
+    )
     name = " ".join(part for part in (given_name.strip(), surname.strip()) if part)
     user = users.create_member(
         session,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from b2b import keys
 from b2b.actor import Actor
-from b2b.errors import Conflict, Invalid, N_, NotFound
+from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import (
     AuditSequence,
     DirectoryRoleAssignment,
@@ -152,7 +152,7 @@ def add_person(
                 "User",
                 user.id,
                 user.user_principal_name,
-                [Change("Role", None, role.title)],
+                [Change("Role", None, role.display_name)],
             )
         )
     audit.record(session, actor, *entries)

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import Conflict, Denied, Invalid, N_, NotFound
+from b2b.errors import N_, Conflict, Denied, Invalid, NotFound
 from b2b.mail import outbox
 from b2b.models import (
     DirectoryRoleAssignment,
@@ -122,15 +122,11 @@ def token_rows(
 
 def _reindex(session: Session, user: User) -> None:
     session.execute(
-        delete(UserToken).where(
-            UserToken.tenant_id == user.tenant_id, UserToken.user_id == user.id
-        )
+        delete(UserToken).where(UserToken.tenant_id == user.tenant_id, UserToken.user_id == user.id)
     )
     session.execute(
         insert(UserToken),
-        token_rows(
-            user.tenant_id, user.id, user.display_name, user.mail, user.user_principal_name
-        ),
+        token_rows(user.tenant_id, user.id, user.display_name, user.mail, user.user_principal_name),
     )
 
 
@@ -250,7 +246,7 @@ def listing(
     )
 
 
-def _by_name(tenant_id: UUID, numbers: list[int]) -> Select[Any]:
+def _by_name(tenant_id: UUID, numbers: list[int]) -> Select[str, UUID]:
     """(key, id) of people of these facets: one ordered arm each, merged by the database."""
     arms = [
         select(User.name_key.label("key"), User.id.label("id")).where(
@@ -262,11 +258,12 @@ def _by_name(tenant_id: UUID, numbers: list[int]) -> Select[Any]:
     return select(merged.c.key, merged.c.id)
 
 
-def _searched(tenant_id: UUID, typed: list[str], numbers: list[int]) -> Select[Any]:
+def _searched(tenant_id: UUID, typed: list[str], numbers: list[int]) -> Select[str, UUID]:
     """(key, id) of people who have, for each typed word, a word that begins with it."""
 
-    def begins(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
-        return (column >= word[:64]) & (column < word[:64] + LAST)
+    def begins(column: Any, word: str) -> ColumnElement[bool]:
+        within: ColumnElement[bool] = (column >= word[:64]) & (column < word[:64] + LAST)
+        return within
 
     longest, *others = sorted(typed, key=len, reverse=True)
     first = select(func.min(UserToken.token).label("key"), UserToken.user_id.label("id")).where(
@@ -289,7 +286,7 @@ def _searched(tenant_id: UUID, typed: list[str], numbers: list[int]) -> Select[A
     return first.group_by(UserToken.user_id)
 
 
-def _with_invitation(query: Select[Any]) -> Select[Any]:
+def _with_invitation(query: Any) -> Any:
     """Add the facts that say how far somebody's invitation has come."""
     return (
         query.add_columns(
@@ -389,7 +386,12 @@ def block(session: Session, actor: Actor, user_id: UUID) -> User:
     """Stop somebody from signing in, at once: sessions end too. Raises Denied, NotFound, Conflict."""
     user = _for_change(session, actor, user_id, Action.BLOCK_USER)
     if user.deleted_at is not None:
-        raise Conflict(N_("%(name)s is deleted.", ), name=user.display_name)
+        raise Conflict(
+            N_(
+                "%(name)s is deleted.",
+            ),
+            name=user.display_name,
+        )
     if not user.account_enabled:
         return user
     _keep_an_admin(session, user)
@@ -436,7 +438,8 @@ def unblock(session: Session, actor: Actor, user_id: UUID) -> User:
 def remove(session: Session, actor: Actor, user_id: UUID) -> User:
     """Delete somebody softly: restorable for 30 days, out at once (threats.md, REL-18).
 
-    Sessions end, links and unsent mail die in the same transaction. Raises Denied, NotFound, Conflict.
+    Sessions end, links and unsent mail die in the same transaction. Raises Denied, NotFound,
+    Conflict.
     """
     user = _for_change(session, actor, user_id, Action.DELETE_USER)
     if user.deleted_at is not None:

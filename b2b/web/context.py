@@ -30,7 +30,9 @@ View = Callable[..., ResponseReturnValue]
 
 
 class RetryingFlask(Flask):
-    """Runs a request again that the database rolled back because of another one (threats.md, REL-7)."""
+    """Runs a request again that the database rolled back because of another one (threats.md,
+    REL-7).
+    """
 
     def dispatch_request(self) -> ResponseReturnValue:
         """As Flask, up to three times."""

@@ -103,7 +103,7 @@ def _refused(error: Refused) -> ResponseReturnValue:
 
 
 def try_again_in(seconds: int) -> str:
-    """"Try again in 12 minutes." """
+    """ "Try again in 12 minutes." """
     if seconds < 90:
         return gettext("Try again in %(count)s seconds.", count=seconds)
     return gettext("Try again in %(count)s minutes.", count=(seconds + 59) // 60)
@@ -183,5 +183,3 @@ def _fault(error: Exception) -> ResponseReturnValue:
         gettext("This is a fault of the program, not of yours. It was logged."),
         kept=_typed(),
     )
-
-

@@ -9,7 +9,9 @@ from flask_babel import format_datetime, format_time, get_locale, gettext
 
 from b2b import clock
 
-_ONE_LETTER = re.compile(r"[\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\u0590-\u08ff]")
+_ONE_LETTER = re.compile(
+    r"[\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\u0590-\u08ff]"
+)
 
 
 def register(app: Flask) -> None:
@@ -29,7 +31,9 @@ def _latin() -> bool:
 
 def moment(at: datetime) -> str:
     """The exact time with its zone."""
-    return format_datetime(at, "d MMMM yyyy, HH:mm:ss 'UTC'" if _latin() else "yyyy. M. d. HH:mm:ss 'UTC'")
+    return format_datetime(
+        at, "d MMMM yyyy, HH:mm:ss 'UTC'" if _latin() else "yyyy. M. d. HH:mm:ss 'UTC'"
+    )
 
 
 def ago(at: datetime) -> str:

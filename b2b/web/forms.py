@@ -16,6 +16,8 @@ from b2b.extensions import db
 class Form(FlaskForm):
     """CSRF token, and `reporting()`."""
 
+    form_errors: list[str]
+
     @contextmanager
     def reporting(self, *kinds: type[Refused]) -> Iterator[None]:
         """Catch a refusal raised inside, undo the transaction and show it beside its field.
@@ -29,7 +31,7 @@ class Form(FlaskForm):
             if isinstance(error, Invalid) and error.field in self._fields:
                 self.put_error(error.field, error)
             elif isinstance(error, (Invalid, *kinds)):
-                self.form_errors = [*self.form_errors, gettext(error.template, **error.values)]
+                self.form_errors.append(gettext(error.template, **error.values))
             else:
                 raise
 

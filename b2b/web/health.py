@@ -81,5 +81,3 @@ def _require_scraper() -> None:
     if token is None and ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback:
         return
     abort(404)
-
-

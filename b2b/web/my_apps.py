@@ -9,7 +9,7 @@ from flask_babel import gettext
 from sqlalchemy import select
 from wtforms import SelectField, StringField
 
-from b2b.errors import Conflict, N_, NotFound
+from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
 from b2b.models import Domain, Tenant
 from b2b.services import applications, groups, redemption, sign_in, users
@@ -179,5 +179,3 @@ def _way_on() -> str:
     """The landing page of the invitation that was just accepted; My Apps otherwise."""
     target: str | None = session.pop("way_on", None)
     return target or url_for(".index")
-
-

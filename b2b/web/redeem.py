@@ -1,6 +1,15 @@
 """Redeeming: the landing page behind the link, Review permissions, and every way it can end."""
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from wtforms import TextAreaField
@@ -266,5 +275,3 @@ def ask() -> ResponseReturnValue:
         except Refused as error:
             flash(gettext(error.template, **error.values), "warn")
     return redirect(url_for(".landing"), 303)
-
-

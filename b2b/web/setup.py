@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from wtforms import PasswordField
 
-from b2b.errors import Invalid, N_
+from b2b.errors import N_, Invalid
 from b2b.extensions import db
 from b2b.services import passwords, tenants
 from b2b.web import brand

@@ -1,15 +1,26 @@
-"""Signing in: address, then password or mailed code; making a personal account on the way; out again."""
+"""Signing in: address, then password or mailed code; making a personal account on the way; out
+again.
+"""
 
 from dataclasses import dataclass
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    current_app,
+    flash,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from wtforms import PasswordField, StringField
 
 from b2b import links
 from b2b.actor import ExternalIdentity
-from b2b.errors import Invalid, N_, Throttled
+from b2b.errors import N_, Invalid, Throttled
 from b2b.extensions import db
 from b2b.services import addresses, passcodes, passwords, redemption, sign_in
 from b2b.services.addresses import Address
@@ -348,5 +359,3 @@ def language() -> ResponseReturnValue:
             with writing() as database_session:
                 sign_in.set_language(database_session, actor, chosen)
     return redirect(links.local_path(request.form.get("next")) or url_for("home.index"), 303)
-
-

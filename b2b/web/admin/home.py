@@ -5,12 +5,11 @@ from flask.typing import ResponseReturnValue
 
 from b2b.extensions import db
 from b2b.models import ExternalUserState, UserType
-from b2b.services import policies, users
+from b2b.services import permissions, policies, users
+from b2b.services.permissions import Action
 from b2b.services.users import Filters
 from b2b.web.admin import bp
 from b2b.web.context import actor, signed_in
-from b2b.services import permissions
-from b2b.services.permissions import Action
 
 
 @bp.get("")
@@ -28,8 +27,7 @@ def home() -> ResponseReturnValue:
         "blocked": Filters(enabled=False),
     }
     totals = {
-        name: users.listing(session, who, filters, limit=1).total
-        for name, filters in kinds.items()
+        name: users.listing(session, who, filters, limit=1).total for name, filters in kinds.items()
     }
     waiting = users.listing(session, who, kinds["waiting"], limit=5)
     return render_template(
@@ -40,5 +38,3 @@ def home() -> ResponseReturnValue:
         read_only=not permissions.is_admin(who),
         counted_to=users.COUNTED_TO,
     )
-
-

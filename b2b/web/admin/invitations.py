@@ -1,14 +1,25 @@
-"""Invite external user: the form, its preview, and what an admin does with an invitation afterwards."""
+"""Invite external user: the form, its preview, and what an admin does with an invitation
+afterwards.
+"""
 
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app, flash, make_response, redirect, render_template, request, url_for
+from flask import (
+    Response,
+    current_app,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext, ngettext
 from wtforms import SelectField, SelectMultipleField, StringField, TextAreaField
 
-from b2b.errors import Conflict, N_, Refused
+from b2b.errors import N_, Conflict, Refused
 from b2b.extensions import db
 from b2b.mail import compose
 from b2b.services import addresses, applications, groups, invitations, policies
@@ -112,11 +123,15 @@ def _sentence(result: Result, names: list[str]) -> str:
     count, shown = len(names), ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
     match result:
         case Result.INVITED:
-            return ngettext("Invited %(shown)s.", "Invited %(num)s people: %(shown)s.", count, shown=shown)
+            return ngettext(
+                "Invited %(shown)s.", "Invited %(num)s people: %(shown)s.", count, shown=shown
+            )
         case Result.SENT_AGAIN:
             return gettext("Sent again to %(shown)s; earlier links stop working.", shown=shown)
         case Result.SAME:
-            return gettext("Invited a moment ago: %(shown)s. The same link works; no second mail.", shown=shown)
+            return gettext(
+                "Invited a moment ago: %(shown)s. The same link works; no second mail.", shown=shown
+            )
         case Result.COMPLETED:
             return gettext("Guest already: %(shown)s. What you chose was added.", shown=shown)
 
@@ -136,7 +151,10 @@ def invite_preview() -> ResponseReturnValue:
     except Refused as error:
         return as_letter(make_response(render_template("mail/refused.html", why=say(error))))
     rendered = compose.render(
-        letter["template"], letter["context"], tenant_id=actor().tenant_id, language=letter["language"]
+        letter["template"],
+        letter["context"],
+        tenant_id=actor().tenant_id,
+        language=letter["language"],
     )
     if request.values.get("as") == "text":
         return as_letter(Response(rendered.text, mimetype="text/plain"))
@@ -151,7 +169,9 @@ def resend(user_id: str) -> ResponseReturnValue:
         with writing() as session:
             sent = invitations.resend(session, actor(), as_uuid(user_id))
         flash(
-            gettext("Sent again to %(shown)s; earlier links stop working.", shown=sent.invited_address),
+            gettext(
+                "Sent again to %(shown)s; earlier links stop working.", shown=sent.invited_address
+            ),
             "ok",
         )
     return redirect(url_for(".user", user_id=user_id), 303)

@@ -36,7 +36,9 @@ _ICONS: dict[str, tuple[str, str]] = {
 def timeline(
     session: Session, actor: Actor, person: User, letters: Sequence[OutboxMessage]
 ) -> list[dict[str, Any]]:
-    """Events for the macro of the same name; without the permission to read the audit log, none of it."""
+    """Events for the macro of the same name; without the permission to read the audit log, none of
+    it.
+    """
     events = [_letter(letter) for letter in letters if letter.settled_at is not None]
     if permissions.allows(actor, Action.READ_AUDIT) or person.id == actor.user_id:
         events += [_audit(event) for event in audit.of_target(session, actor, person.id)]

@@ -10,11 +10,27 @@ from flask_babel import gettext
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import Conflict, N_
+from b2b.errors import N_, Conflict
 from b2b.extensions import db
 from b2b.mail import outbox
-from b2b.models import ExternalUserState, Invitation, MailState, Source, TenantPolicy, User, UserType
-from b2b.services import applications, audit, groups, invitations, permissions, policies, sign_in, users
+from b2b.models import (
+    ExternalUserState,
+    Invitation,
+    MailState,
+    Source,
+    TenantPolicy,
+    User,
+    UserType,
+)
+from b2b.services import (
+    applications,
+    groups,
+    invitations,
+    permissions,
+    policies,
+    sign_in,
+    users,
+)
 from b2b.services.invitations import InvitationState
 from b2b.services.permissions import Action
 from b2b.services.users import Filters
@@ -62,11 +78,19 @@ def _cursor(name: str) -> tuple[str, UUID] | None:
 
 
 def _page_url(**cursor: tuple[str, UUID] | None) -> str | None:
-    kept = {k: v for k, v in request.args.items() if k not in ("after", "before")}
+    kept: dict[str, Any] = {k: v for k, v in request.args.items() if k not in ("after", "before")}
     for name, place in cursor.items():
         if place is None:
             return None
         kept[name] = f"{place[1].hex}.{place[0]}"
+    return url_for(".users", **kept)
+
+
+def _without(name: str) -> str:
+    """This list without the filter *name*."""
+    kept: dict[str, Any] = {
+        k: v for k, v in request.args.items() if k not in (name, "after", "before")
+    }
     return url_for(".users", **kept)
 
 
@@ -94,12 +118,13 @@ def users_page() -> ResponseReturnValue:
         may_invite=policies.may_invite(policy, who),
         read_only=not permissions.is_admin(who),
         filtered=bool(
-            filters.search or filters.source or filters.enabled is not None or request.args.get("type")
+            filters.search
+            or filters.source
+            or filters.enabled is not None
+            or request.args.get("type")
             or request.args.get("state")
         ),
-        without=lambda name: url_for(
-            ".users", **{k: v for k, v in request.args.items() if k not in (name, "after", "before")}
-        ),
+        without=_without,
     )
 
 
@@ -152,7 +177,9 @@ def user(user_id: str) -> ResponseReturnValue:
         roles=users.roles_of(session, who.tenant_id, person.id),
         tiles=applications.tiles(session, who.tenant_id, person.id),
         groups=groups.of_user(session, who.tenant_id, person.id),
-        ends_at=invitations.ends_at(invitation.sent_at, policy.invitation_days) if invitation else None,
+        ends_at=invitations.ends_at(invitation.sent_at, policy.invitation_days)
+        if invitation
+        else None,
         inviter=_inviter(invitation),
         may={
             "manage": person.is_pending
@@ -175,9 +202,7 @@ def _inviter(invitation: Invitation | None) -> User | None:
     return db.session.get(User, (invitation.tenant_id, invitation.inviter_id))
 
 
-def _badge(
-    person: User, invitation: Invitation | None, letters: Any, policy: TenantPolicy
-) -> str:
+def _badge(person: User, invitation: Invitation | None, letters: Any, policy: TenantPolicy) -> str:
     if person.deleted_at is not None:
         return "deleted"
     if not person.account_enabled:
@@ -220,7 +245,9 @@ def _steps(invitation: Invitation | None, letters: Any) -> list[dict[str, Any]]:
     return steps
 
 
-def _act(user_id: str, what: Callable[[Session, Actor, UUID], User], done: str) -> ResponseReturnValue:
+def _act(
+    user_id: str, what: Callable[[Session, Actor, UUID], User], done: str
+) -> ResponseReturnValue:
     """Run one action of the page and come back with what it came to."""
     if ButtonForm().validate_on_submit():
         try:
@@ -266,5 +293,3 @@ def delete(user_id: str) -> ResponseReturnValue:
 def restore(user_id: str) -> ResponseReturnValue:
     """Bring a deleted person back."""
     return _act(user_id, users.restore, N_("%(name)s is back."))
-
-
