@@ -1,4 +1,6 @@
-"""Who acts, where, when and under which correlation id; and an identity that was proven elsewhere."""
+"""Who acts, where, when and under which correlation id; and an identity that was proven
+elsewhere.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -65,7 +65,9 @@ def begin_write(session: Session | scoped_session[Any]) -> None:
 
 
 def is_busy(error: BaseException) -> bool:
-    """The database is locked, restarting or out of reach: worth a plain 503 and another try later."""
+    """The database is locked, restarting or out of reach: worth a plain 503 and another try
+    later.
+    """
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:

@@ -31,7 +31,7 @@ class NotFound(Refused):
     code = "NotFound"
 
     def __init__(self, template: str = N_("There is nothing here."), **values: object) -> None:
-        super().__init__(template, **values)
+        super().__init__(template, code=None, **values)
 
 
 class Denied(Refused):
@@ -66,7 +66,7 @@ class Throttled(Refused):
     code = "TooManyRequests"
 
     def __init__(self, template: str, *, until: datetime, **values: object) -> None:
-        super().__init__(template, **values)
+        super().__init__(template, code=None, **values)
         self.until = until
 
 

@@ -94,7 +94,9 @@ class Keyring:
         raise KeyError(f"key {key_id} is gone")
 
     def purpose_keys(self, purpose: str) -> list[str]:
-        """One derived key per root key for *purpose*, newest first (cookie signing, for instance)."""
+        """One derived key per root key for *purpose*, newest first (cookie signing, for
+        instance).
+        """
         return [self._mac(key.id, "purpose", purpose).hex() for key in self._keys]
 
     def ticket(self, key_id: str, invitation_id: UUID, version: int) -> str:

@@ -136,7 +136,9 @@ def _is_own(scheme: str, netloc: str) -> bool:
 
 
 def destination(url: str, tenant_id: UUID) -> str:
-    """Where a browser really goes for a checked landing page: our own page for known portal hosts."""
+    """Where a browser really goes for a checked landing page: our own page for known portal
+    hosts.
+    """
     parts = urlsplit(url)
     own = _OWN_PAGES.get(parts.hostname or "")
     if own is not None:
@@ -145,7 +147,9 @@ def destination(url: str, tenant_id: UUID) -> str:
 
 
 def local_path(target: str | None) -> str | None:
-    """*target* if it is a plain path of this installation, else None: no open redirect from `next`."""
+    """*target* if it is a plain path of this installation, else None: no open redirect from
+    `next`.
+    """
     if not target or not re.fullmatch(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", target):
         return None
     return target

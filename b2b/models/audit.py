@@ -63,7 +63,9 @@ class AuditEvent(Base):
 
 
 class SignIn(Base):
-    """One attempt to sign in, with the true reason of a refusal (the person may see a vaguer one)."""
+    """One attempt to sign in, with the true reason of a refusal (the person may see a vaguer
+    one).
+    """
 
     __tablename__ = "sign_ins"
     __table_args__ = (

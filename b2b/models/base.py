@@ -33,7 +33,9 @@ class Base(DeclarativeBase):
 
 
 class Id(TypeDecorator[UUID]):
-    """A UUID: native on PostgreSQL, 16 bytes elsewhere (a third of the default's size in SQLite)."""
+    """A UUID: native on PostgreSQL, 16 bytes elsewhere (a third of the default's size in
+    SQLite).
+    """
 
     impl = BLOB
     cache_ok = True
@@ -106,6 +108,8 @@ def new_id() -> UUID:
 
 
 def fold(text: str) -> str:
-    """The sort and search key of *text*: NFKC, then case folded, then NFKC again; spaces collapsed."""
+    """The sort and search key of *text*: NFKC, then case folded, then NFKC again; spaces
+    collapsed.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())

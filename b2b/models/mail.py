@@ -14,7 +14,9 @@ from b2b.models.base import Base, Id, UTCDateTime, enum_type
 
 
 class MailState(enum.StrEnum):
-    """States shown to people (threats.md, 5). Never "delivered": acceptance is all that SMTP tells."""
+    """States shown to people (threats.md, 5). Never "delivered": acceptance is all that SMTP
+    tells.
+    """
 
     QUEUED = "queued"
     SENT = "sent"
@@ -23,7 +25,9 @@ class MailState(enum.StrEnum):
 
 
 class OutboxMessage(Base):
-    """One mail to one recipient. A lease is a `due_at` in the future together with a fence number."""
+    """One mail to one recipient. A lease is a `due_at` in the future together with a fence
+    number.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (

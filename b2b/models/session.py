@@ -1,4 +1,6 @@
-"""What a browser holds between two clicks, and the short-lived secrets on the way in. All hashed."""
+"""What a browser holds between two clicks, and the short-lived secrets on the way in. All
+hashed.
+"""
 
 import enum
 from datetime import datetime

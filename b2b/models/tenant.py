@@ -36,7 +36,9 @@ class Tenant(Base):
 
 
 class Domain(Base):
-    """A domain name that a tenant has; verified by one tenant only (decisions.md, who may redeem)."""
+    """A domain name that a tenant has; verified by one tenant only (decisions.md, who may
+    redeem).
+    """
 
     __tablename__ = "domains"
     __table_args__ = (
@@ -60,7 +62,9 @@ class AllowInvitesFrom(enum.StrEnum):
 
 
 class DomainList(enum.StrEnum):
-    """Either a list of allowed or of blocked domains, never both (groups-apps-roles.md, section 6)."""
+    """Either a list of allowed or of blocked domains, never both (groups-apps-roles.md, section
+    6).
+    """
 
     OFF = "off"
     ALLOW = "allow"

@@ -44,7 +44,9 @@ class Provider(enum.StrEnum):
 
 
 class User(Base):
-    """One person in one directory. `facet` folds the few-valued columns into one indexable number."""
+    """One person in one directory. `facet` folds the few-valued columns into one indexable
+    number.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -117,7 +119,9 @@ class User(Base):
 
 
 class UserFacet(Base):
-    """The facets that occur in a tenant; a filter is a union of one ordered arm each (scale.md, 1)."""
+    """The facets that occur in a tenant; a filter is a union of one ordered arm each (scale.md,
+    1).
+    """
 
     __tablename__ = "user_facets"
     __table_args__ = (

@@ -55,7 +55,9 @@ class Address:
 
     @property
     def masked(self) -> str:
-        """For pages before sign-in: first and last letter of the local part, the domain's initial."""
+        """For pages before sign-in: first and last letter of the local part, the domain's
+        initial.
+        """
         ends = self.local if len(self.local) < 3 else f"{self.local[0]}•••{self.local[-1]}"
         if len(self.local) < 3:
             ends = f"{self.local[0]}•••"
@@ -119,7 +121,9 @@ def parse_domain(text: str, *, field: str = "domain") -> str:
 
 
 def split_many(text: str) -> list[str]:
-    """Addresses typed or pasted together: commas, semicolons, spaces and line ends separate them."""
+    """Addresses typed or pasted together: commas, semicolons, spaces and line ends separate
+    them.
+    """
     return [part for part in re.split(r"[\s,;]+", text) if part]
 
 

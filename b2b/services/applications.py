@@ -109,7 +109,9 @@ def assign(
 
 
 def tiles(session: Session, tenant_id: UUID, user_id: UUID) -> list[Tile]:
-    """What somebody may open: assigned himself or through a group he is in (direct members only)."""
+    """What somebody may open: assigned himself or through a group he is in (direct members
+    only).
+    """
     groups = select(Membership.group_id).where(
         Membership.tenant_id == tenant_id, Membership.user_id == user_id
     )

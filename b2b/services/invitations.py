@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, or_, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from b2b import keys, links
@@ -17,8 +17,8 @@ from b2b.errors import N_, Conflict, Invalid, NotFound, Throttled
 from b2b.mail import outbox
 from b2b.models import (
     ExternalUserState,
+    Group,
     Invitation,
-    MailState,
     ServicePrincipal,
     Source,
     Tenant,
@@ -29,13 +29,24 @@ from b2b.models import (
     fold,
     new_id,
 )
-from b2b.services import addresses, applications, audit, groups, permissions, policies, users
+from b2b.services import (
+    addresses,
+    applications,
+    audit,
+    groups,
+    invitees,
+    permissions,
+    policies,
+    user_listing,
+    users,
+)
+from b2b.services import invitation_letters as letters
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Change, Entry
+from b2b.services.invitation_letters import Wording
+from b2b.services.invitees import InvalidAddresses
 from b2b.services.permissions import Action
 
-MOST_AT_ONCE = 50
-"""Addresses in one form (decisions.md); more is a bulk job."""
 MESSAGE_LONGEST = 2000
 SAME_LINK_FOR = timedelta(minutes=5)
 """A repeat within this time is the same invitation: same link, no second mail (decisions.md)."""
@@ -49,17 +60,6 @@ def configure(rate_factor: float | None) -> None:
     """Multiply the rate limit; None switches it off (setting RATE_LIMITS)."""
     global _rate_factor
     _rate_factor = rate_factor
-
-
-class InvitationState(enum.StrEnum):
-    """What people see of an invitation; computed, never stored."""
-
-    PENDING = "pending"
-    ACCEPTED = "accepted"
-    EXPIRED = "expired"
-    DECLINED = "declined"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
 
 
 class Result(enum.StrEnum):
@@ -85,58 +85,15 @@ class Invited:
     invitation_id: UUID
 
 
-class InvalidAddresses(Invalid):
-    """Some addresses of one request cannot be invited; nothing was done for any."""
-
-    def __init__(self, problems: list[tuple[str, Invalid]]) -> None:
-        super().__init__(
-            "addresses",
-            N_("%(count)s of these addresses cannot be invited. Nothing was sent."),
-            count=len(problems),
-        )
-        self.problems = problems
-
-
-def state_of(row: Any, policy_days: int | None, now: datetime) -> InvitationState | None:
-    """The state of an invitation from its times; *row* is an Invitation or carries its columns.
-
-    None for somebody who was never invited.
-    """
-    if row.sent_at is None:
-        return None
-    if row.accepted_at is not None:
-        return InvitationState.ACCEPTED
-    if row.cancelled_at is not None:
-        return InvitationState.CANCELLED
-    if row.declined_at is not None:
-        return InvitationState.DECLINED
-    ends = ends_at(row.sent_at, policy_days)
-    if ends is not None and ends <= now:
-        return InvitationState.EXPIRED
-    if getattr(row, "mail_state", None) == MailState.FAILED:
-        return InvitationState.FAILED
-    return InvitationState.PENDING
-
-
-def ends_at(sent_at: datetime, policy_days: int | None) -> datetime | None:
-    """When an invitation sent at *sent_at* stops working; None is never."""
-    return None if policy_days is None else sent_at + timedelta(days=policy_days)
-
-
 @dataclass(frozen=True)
 class _Request:
     """What was asked, checked."""
 
-    policy: TenantPolicy
-    tenant: Tenant
-    redirect_url: str
-    message: str | None
-    language: str | None
+    wording: Wording
     display_name: str | None
     send_message: bool
     applications: Sequence[ServicePrincipal]
-    group_ids: list[UUID]
-    group_names: list[str]
+    groups: Sequence[Group]
 
 
 def invite(
@@ -185,7 +142,7 @@ def invite_many(
         group_ids,
     )
     audit.lock(session, actor.tenant_id)
-    wanted, known = _sorted_out(session, actor, policy, addresses_text, address_rules)
+    wanted, known = invitees.sort_out(session, actor, policy, addresses_text, address_rules)
     if len(wanted) > 1 and request.display_name:
         raise Invalid("display_name", N_("A display name can be given for one address only."))
     _within_rate(session, actor, len(wanted))
@@ -234,19 +191,18 @@ def _checked(
     text = clean_message(message)
     if language and not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
         raise Invalid("language", N_("Enter a language such as en-US or ko-KR."))
+    found_applications = applications.for_guests(session, actor, application_ids)
     found_groups = groups.for_guests(session, actor, group_ids)
-    return _Request(
-        policy=policy,
+    wording = Wording(
         tenant=tenant,
+        policy=policy,
         redirect_url=policies.landing_page(policy, redirect_url or default_landing_page(actor)),
         message=text,
         language=language or None,
-        display_name=name,
-        send_message=send_message,
-        applications=applications.for_guests(session, actor, application_ids),
-        group_ids=[group.id for group in found_groups],
-        group_names=[group.display_name for group in found_groups],
+        applications=[found.display_name for found in found_applications],
+        groups=[found.display_name for found in found_groups],
     )
+    return _Request(wording, name, send_message, found_applications, found_groups)
 
 
 def default_landing_page(actor: Actor) -> str:
@@ -274,14 +230,14 @@ def check_addresses(
     policy = policies.of(session, actor)
     problems: list[tuple[str, Invalid]] = []
     try:
-        wanted, known = _sorted_out(session, actor, policy, texts, address_rules)
+        wanted, known = invitees.sort_out(session, actor, policy, texts, address_rules)
         told = {address.text: address for address in wanted}
     except InvalidAddresses as error:
         problems = error.problems
         bad = {text for text, _ in problems}
         good = [text for text in texts if text not in bad]
         wanted, known = (
-            _sorted_out(session, actor, policy, good, address_rules) if good else ([], {})
+            invitees.sort_out(session, actor, policy, good, address_rules) if good else ([], {})
         )
         told = {address.text: address for address in wanted}
     verdicts: list[tuple[str, Result | Invalid]] = list(problems)
@@ -296,108 +252,6 @@ def check_addresses(
         else:
             verdicts.append((text, Result.SENT_AGAIN))
     return verdicts
-
-
-def _sorted_out(
-    session: Session,
-    actor: Actor,
-    policy: TenantPolicy,
-    texts: Sequence[str],
-    rules: str,
-) -> tuple[list[Address], dict[str, tuple[User, Invitation]]]:
-    """Addresses to invite, and which of them are guests already. Raises InvalidAddresses."""
-    if not texts:
-        raise Invalid("addresses", N_("Enter an e-mail address."))
-    if len(texts) > MOST_AT_ONCE:
-        raise Invalid(
-            "addresses",
-            N_("At most %(most)s addresses at once; use a file for more."),
-            most=MOST_AT_ONCE,
-        )
-    problems: list[tuple[str, Invalid]] = []
-    wanted: dict[str, tuple[str, Address]] = {}
-    for text in texts:
-        try:
-            address = addresses.parse(text, field="addresses", rules=rules)
-        except Invalid as error:
-            problems.append((text, error))
-        else:
-            wanted.setdefault(address.key, (text, address))
-    own = policies.own_domains(session, actor, {a.domain for _, a in wanted.values()})
-    found = _known(session, actor, list(wanted))
-    guests: dict[str, tuple[User, Invitation]] = {}
-    for key, (text, address) in wanted.items():
-        user, invitation = found.get(key, (None, None))
-        if user is not None and invitation is None:
-            problems.append((text, _already_inside(user)))
-        elif address.domain in own:
-            problems.append(
-                (
-                    text,
-                    Invalid(
-                        "addresses",
-                        N_("%(domain)s is a verified domain of this directory."),
-                        domain=address.domain,
-                    ),
-                )
-            )
-        elif (refusal := policies.domain_refusal(policy, address)) is not None:
-            problems.append((text, refusal))
-        elif user is not None and invitation is not None:
-            guests[key] = (user, invitation)
-    if problems:
-        order = {text: number for number, text in enumerate(texts)}
-        raise InvalidAddresses(sorted(problems, key=lambda pair: order[pair[0]]))
-    return [address for _, address in wanted.values()], guests
-
-
-def _already_inside(user: User) -> Invalid:
-    # Clients read the object id out of this sentence (invitations.md, section 6).
-    if user.account_enabled:
-        return Invalid(
-            "addresses",
-            N_("The invited user already exists in the directory as object ID: %(id)s."),
-            id=user.id,
-        )
-    return Invalid(
-        "addresses",
-        N_(
-            "The invited user already exists in the directory as object ID: %(id)s. "
-            "That account is blocked from sign-in."
-        ),
-        id=user.id,
-    )
-
-
-def _known(
-    session: Session, actor: Actor, address_keys: list[str]
-) -> dict[str, tuple[User, Invitation | None]]:
-    """People of the tenant who have one of these addresses, with their invitation if they have one."""
-    if not address_keys:
-        return {}
-    rows = session.execute(
-        select(User, Invitation)
-        .outerjoin(
-            Invitation,
-            (Invitation.tenant_id == User.tenant_id) & (Invitation.user_id == User.id),
-        )
-        .where(
-            User.tenant_id == actor.tenant_id,
-            User.deleted_at.is_(None),
-            or_(
-                User.invited_key.in_(address_keys),
-                User.mail_key.in_(address_keys),
-                User.upn_key.in_(address_keys),
-            ),
-        )
-    ).tuples()
-    wanted = set(address_keys)
-    found: dict[str, tuple[User, Invitation | None]] = {}
-    for user, invitation in rows:
-        for key in {user.invited_key, user.mail_key, user.upn_key} & wanted:
-            if key is not None:
-                found[key] = (user, invitation)
-    return found
 
 
 def _within_rate(session: Session, actor: Actor, count: int) -> None:
@@ -437,17 +291,19 @@ def _again(
     user, invitation = known
     if not user.is_pending:
         if request.send_message:
-            mails.append(_mail(actor, request, invitation, address, user, template="welcome_back"))
+            mails.append(
+                _mail(actor, request.wording, invitation, address, user, template="welcome_back")
+            )
         result = Result.COMPLETED
     elif _is_recent(invitation, actor.now):
         result = Result.SAME
     else:
         _new_version(actor, invitation)
-        invitation.redirect_url = request.redirect_url
-        invitation.message = request.message or invitation.message
+        invitation.redirect_url = request.wording.redirect_url
+        invitation.message = request.wording.message or invitation.message
         invitation.send_message = request.send_message
         if request.send_message:
-            mails.append(_mail(actor, request, invitation, address, user))
+            mails.append(_mail(actor, request.wording, invitation, address, user))
         entries.append(_entry(Activity.RESEND, user, version=invitation.version))
         result = Result.SENT_AGAIN
     return Invited(address, result, user.id, invitation.id)
@@ -480,9 +336,11 @@ def _insert(
 ) -> None:
     """Insert users, search words and invitations for *new* by Core: half the price of the ORM."""
     ring = links.keyring()
-    number = users.facet(UserType.GUEST, ExternalUserState.PENDING_ACCEPTANCE, Source.INVITED_USER)
-    users.ensure_facets(session, actor.tenant_id, {number})
-    upns = _free_upns(session, request.tenant, actor.tenant_id, new)
+    number = user_listing.facet(
+        UserType.GUEST, ExternalUserState.PENDING_ACCEPTANCE, Source.INVITED_USER
+    )
+    user_listing.ensure_facets(session, actor.tenant_id, {number})
+    upns = _free_upns(session, request.wording.tenant, actor.tenant_id, new)
     people, tokens, invitations = [], [], []
     for outcome in new:
         address = outcome.address
@@ -512,10 +370,17 @@ def _insert(
                 "created_at": actor.now,
             }
         )
-        tokens += users.token_rows(actor.tenant_id, outcome.user_id, name, address.text, upn)
+        tokens += user_listing.token_rows(actor.tenant_id, outcome.user_id, name, address.text, upn)
         mail = None
         if request.send_message:
-            mail = _letter(actor, request, outcome.invitation_id, 1, ring.current_id, address)
+            mail = letters.row(
+                actor,
+                request.wording,
+                address,
+                invitation_id=outcome.invitation_id,
+                version=1,
+                key_id=ring.current_id,
+            )
             mails.append(mail)
         invitations.append(
             {
@@ -524,9 +389,9 @@ def _insert(
                 "user_id": outcome.user_id,
                 "invited_address": address.wire,
                 "invited_display_name": request.display_name,
-                "redirect_url": request.redirect_url,
-                "message": request.message,
-                "language": request.language,
+                "redirect_url": request.wording.redirect_url,
+                "message": request.wording.message,
+                "language": request.wording.language,
                 "send_message": request.send_message,
                 "inviter_id": actor.user_id,
                 "inviter_name": actor.display_name,
@@ -559,8 +424,8 @@ def _insert(
                 detail={
                     "invitationId": str(outcome.invitation_id),
                     "InvitedUserEmailAddress": address.wire,
-                    "applications": [a.display_name for a in request.applications],
-                    "groups": request.group_names,
+                    "applications": list(request.wording.applications),
+                    "groups": list(request.wording.groups),
                 },
             ),
         ]
@@ -596,57 +461,9 @@ def _free_upns(
     return chosen
 
 
-def _letter(
-    actor: Actor,
-    request: _Request,
-    invitation_id: UUID,
-    version: int,
-    key_id: str,
-    address: Address,
-    *,
-    template: str = "invitation",
-    language: str | None = None,
-) -> dict[str, Any]:
-    tenant = request.tenant
-    verified = actor.mail if actor.mail and _lies_in(actor.mail, tenant) else None
-    ends = ends_at(actor.now, request.policy.invitation_days)
-    return outbox.row(
-        actor.tenant_id,
-        template,
-        address.wire,
-        {
-            "invitation_id": str(invitation_id),
-            "version": version,
-            "key_id": key_id,
-            "tenant_name": tenant.display_name,
-            "tenant_domain": tenant.primary_domain,
-            "branding": tenant.branding,
-            "privacy_url": tenant.privacy_url,
-            "inviter_name": actor.display_name,
-            "inviter_mail": actor.mail,
-            "reply_to": verified,
-            "message": request.message,
-            "applications": [a.display_name for a in request.applications],
-            "groups": request.group_names,
-            "address": address.text,
-            "redirect_url": request.redirect_url,
-            "ends_at": ends.isoformat() if ends else None,
-        },
-        now=actor.now,
-        domain=tenant.primary_domain,
-        about_id=invitation_id,
-        language=request.language or language or tenant.notification_language,
-    )
-
-
-def _lies_in(mail: str, tenant: Tenant) -> bool:
-    """Reply-To is for addresses in the tenant's own domains only (decisions.md, subject, From)."""
-    return mail.rpartition("@")[2].lower() in {tenant.primary_domain, tenant.initial_domain}
-
-
 def _mail(
     actor: Actor,
-    request: _Request,
+    wording: Wording,
     invitation: Invitation,
     address: Address,
     user: User,
@@ -654,13 +471,13 @@ def _mail(
     template: str = "invitation",
 ) -> dict[str, Any]:
     """A letter for a known guest; it becomes the one that the invitation's state speaks of."""
-    row = _letter(
+    row = letters.row(
         actor,
-        request,
-        invitation.id,
-        invitation.version,
-        invitation.key_id,
+        wording,
         address,
+        invitation_id=invitation.id,
+        version=invitation.version,
+        key_id=invitation.key_id,
         template=template,
         language=invitation.language or user.preferred_language,
     )
@@ -678,6 +495,7 @@ def _give_access(
 ) -> None:
     people = [outcome.user_id for outcome in outcomes]
     names = {application.id: application.display_name for application in request.applications}
+    group_names = {group.id: group.display_name for group in request.groups}
     assigned = applications.assign(
         session,
         actor.tenant_id,
@@ -687,11 +505,10 @@ def _give_access(
     joined = groups.add(
         session,
         actor.tenant_id,
-        [(person, group) for person in people for group in request.group_ids],
+        [(person, group) for person in people for group in group_names],
         actor.now,
     )
     shown = {outcome.user_id: outcome.address.text for outcome in outcomes}
-    group_names = dict(zip(request.group_ids, request.group_names, strict=True))
     for person, application in assigned:
         entries.append(
             Entry(
@@ -736,12 +553,11 @@ def draft(session: Session, actor: Actor, *, address: str, **facts: Any) -> dict
         shown = addresses.parse(address, rules="rfc")
     except Invalid:
         shown = Address("guest", "example.com")
-    row = _letter(actor, request, UUID(int=0), 0, "", shown)
+    row = letters.row(
+        actor, request.wording, shown, invitation_id=UUID(int=0), version=0, key_id=""
+    )
     row["context"]["sample"] = True
     return row
-
-
-# Afterwards --------------------------------------------------------------------------------------
 
 
 def of_user(session: Session, actor: Actor, user_id: UUID) -> Invitation | None:
@@ -788,24 +604,17 @@ def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
     assert tenant is not None
     outbox.cancel(session, actor.tenant_id, invitation.id, now=actor.now)
     _new_version(actor, invitation)
-    request = _Request(
-        policy=policy,
+    wording = Wording(
         tenant=tenant,
+        policy=policy,
         redirect_url=invitation.redirect_url,
         message=invitation.message,
         language=invitation.language,
-        display_name=None,
-        send_message=True,
-        applications=[],
-        group_ids=[],
-        group_names=[group.display_name for group in groups.of_user(session, tenant.id, user.id)],
+        applications=[tile.name for tile in applications.tiles(session, tenant.id, user.id)],
+        groups=[group.display_name for group in groups.of_user(session, tenant.id, user.id)],
     )
-    row = _mail(
-        actor, request, invitation, addresses.parse(invitation.invited_address, rules="rfc"), user
-    )
-    row["context"]["applications"] = [
-        tile.name for tile in applications.tiles(session, tenant.id, user.id)
-    ]
+    address = addresses.parse(invitation.invited_address, rules="rfc")
+    row = _mail(actor, wording, invitation, address, user)
     invitation.send_message = True
     session.flush()
     outbox.enqueue(session, row)

@@ -1,4 +1,6 @@
-"""Jobs: leased rows, so that work outside requests survives restarts and never runs twice at once."""
+"""Jobs: leased rows, so that work outside requests survives restarts and never runs twice at
+once.
+"""
 
 import secrets
 from dataclasses import dataclass

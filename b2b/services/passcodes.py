@@ -1,4 +1,6 @@
-"""E-mail one-time passcodes: 8 digits, 30 minutes, 5 tries, bound to browser, address and purpose."""
+"""E-mail one-time passcodes: 8 digits, 30 minutes, 5 tries, bound to browser, address and
+purpose.
+"""
 
 import hmac
 import os

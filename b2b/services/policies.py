@@ -1,4 +1,6 @@
-"""What a tenant has decided about outsiders: who may invite, which domains, where links may lead."""
+"""What a tenant has decided about outsiders: who may invite, which domains, where links may
+lead.
+"""
 
 from collections.abc import Iterable
 
@@ -57,7 +59,9 @@ def require_may_invite(policy: TenantPolicy, actor: Actor) -> None:
 
 
 def blocks_domain(policy: TenantPolicy, domain: str) -> bool:
-    """Whether invitations to *domain* (A-labels) are refused; subdomains are domains of their own."""
+    """Whether invitations to *domain* (A-labels) are refused; subdomains are domains of their
+    own.
+    """
     match policy.domain_list:
         case DomainList.OFF:
             return False

@@ -34,6 +34,7 @@ from b2b.services import (
     applications,
     audit,
     groups,
+    invitation_states,
     invitations,
     policies,
     sessions,
@@ -112,7 +113,7 @@ def open_link(
     ):
         return None
     address = addresses.parse(invitation.invited_address, rules="rfc")
-    ends = invitations.ends_at(invitation.sent_at, policy.invitation_days)
+    ends = invitation_states.ends_at(invitation.sent_at, policy.invitation_days)
     if not user.account_enabled:
         standing = Standing.DISABLED
     elif not user.is_pending:

@@ -1,4 +1,6 @@
-"""Sessions in the database: an opaque cookie's hash leads to a proven identity and where it acts."""
+"""Sessions in the database: an opaque cookie's hash leads to a proven identity and where it
+acts.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

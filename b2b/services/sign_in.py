@@ -188,7 +188,9 @@ def identity_of_guest(session: Session, user: User) -> Identity | None:
 def discover(
     session: Session, address: Address, *, guest: User | None = None
 ) -> tuple[Way, Account | None]:
-    """The way in for *address*, and the hosted account it leads to; *guest* is whom a link names."""
+    """The way in for *address*, and the hosted account it leads to; *guest* is whom a link
+    names.
+    """
     bound = identity_of_guest(session, guest) if guest is not None else None
     if bound is not None:
         way = decide(
@@ -435,7 +437,9 @@ class Place:
 
 
 def places(session: Session, identity: ExternalIdentity) -> list[Place]:
-    """Everywhere this identity may act: its home organisation, and where it is an accepted guest."""
+    """Everywhere this identity may act: its home organisation, and where it is an accepted
+    guest.
+    """
     found: list[Place] = []
     if identity.home_tenant_id is not None:
         row = session.execute(

@@ -1,26 +1,19 @@
-"""People of a directory: listing and searching them, and what an admin or they themselves change."""
+"""People of a directory: listing and searching them, and what an admin or they themselves
+change.
+"""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
-    Row,
-    Select,
     delete,
     func,
     insert,
-    literal,
     select,
-    tuple_,
-    union_all,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
@@ -28,56 +21,25 @@ from b2b.errors import N_, Conflict, Denied, Invalid, NotFound
 from b2b.mail import outbox
 from b2b.models import (
     DirectoryRoleAssignment,
-    ExternalUserState,
     Invitation,
     Membership,
-    OutboxMessage,
     Role,
     Source,
     User,
-    UserFacet,
     UserToken,
     UserType,
     fold,
 )
-from b2b.models.base import LAST, Id, key_type
-from b2b.services import audit, permissions, sessions
+from b2b.services import audit, permissions, sessions, user_listing
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.permissions import Action
 
-PAGE = 50
-COUNTED_TO = 10_000
-"""Totals are exact up to here (decisions.md, totals on lists)."""
 RESTORABLE = timedelta(days=30)
-
-_SOURCES = list(Source)
-_STATES: list[ExternalUserState | None] = [None, *ExternalUserState]
-_TYPES = list(UserType)
-
-
-def facet(
-    user_type: UserType,
-    state: ExternalUserState | None,
-    source: Source,
-    *,
-    enabled: bool = True,
-    synced: bool = False,
-    deleted: bool = False,
-) -> int:
-    """The number for one combination of few-valued columns (scale.md, 1); fits a small integer."""
-    return (
-        _TYPES.index(user_type)
-        | _STATES.index(state) << 2
-        | int(enabled) << 4
-        | int(synced) << 5
-        | int(deleted) << 6
-        | _SOURCES.index(source) << 7
-    )
 
 
 def refacet(session: Session, user: User) -> None:
     """Bring `user.facet` in line with the columns that it folds."""
-    user.facet = facet(
+    user.facet = user_listing.facet(
         user.user_type,
         user.external_user_state,
         user.source,
@@ -85,39 +47,7 @@ def refacet(session: Session, user: User) -> None:
         synced=bool(user.on_premises_sync_enabled),
         deleted=user.deleted_at is not None,
     )
-    ensure_facets(session, user.tenant_id, {user.facet})
-
-
-def ensure_facets(session: Session, tenant_id: UUID, facets: Iterable[int]) -> None:
-    """Remember that *facets* occur in the tenant; a no-op for those known already."""
-    dialect = session.get_bind().dialect.name
-    make: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    session.execute(
-        make(UserFacet.__table__).on_conflict_do_nothing(),
-        [{"tenant_id": tenant_id, "facet": number} for number in facets],
-    )
-
-
-def words(*texts: str | None) -> set[str]:
-    """Folded search words of names and addresses; whole addresses count as words too."""
-    found: set[str] = set()
-    for text in texts:
-        if text:
-            folded = fold(text)
-            found.update(re.findall(r"[^\W_]+", folded))
-            if "@" in folded:
-                found.add(folded)
-    return {word[:64] for word in found}
-
-
-def token_rows(
-    tenant_id: UUID, user_id: UUID, name: str, mail: str | None, upn: str
-) -> list[dict[str, Any]]:
-    """Rows for UserToken."""
-    return [
-        {"tenant_id": tenant_id, "token": word, "user_id": user_id}
-        for word in words(name, mail, upn)
-    ]
+    user_listing.ensure_facets(session, user.tenant_id, {user.facet})
 
 
 def _reindex(session: Session, user: User) -> None:
@@ -126,192 +56,10 @@ def _reindex(session: Session, user: User) -> None:
     )
     session.execute(
         insert(UserToken),
-        token_rows(user.tenant_id, user.id, user.display_name, user.mail, user.user_principal_name),
+        user_listing.token_rows(
+            user.tenant_id, user.id, user.display_name, user.mail, user.user_principal_name
+        ),
     )
-
-
-# Listing -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What a list of people is narrowed by; empty means all. `deleted` shows the deleted instead."""
-
-    user_type: UserType | None = None
-    state: ExternalUserState | None = None
-    source: Source | None = None
-    enabled: bool | None = None
-    deleted: bool = False
-    search: str = ""
-
-    def admits(self, number: int) -> bool:
-        """Whether people of facet *number* pass."""
-        return (
-            (self.user_type is None or _TYPES[number & 3] is self.user_type)
-            and (self.state is None or _STATES[number >> 2 & 3] is self.state)
-            and (self.enabled is None or bool(number >> 4 & 1) is self.enabled)
-            and bool(number >> 6 & 1) is self.deleted
-            and (self.source is None or _SOURCES[number >> 7] is self.source)
-        )
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of people. `total` is None beyond COUNTED_TO; cursors are None at the ends."""
-
-    rows: Sequence[Row[Any]]
-    total: int | None = None
-    before: tuple[str, UUID] | None = None
-    after: tuple[str, UUID] | None = None
-    counted: bool = field(default=True)
-
-
-_COLUMNS = (
-    User.id,
-    User.display_name,
-    User.mail,
-    User.user_principal_name,
-    User.user_type,
-    User.external_user_state,
-    User.source,
-    User.account_enabled,
-    User.company_name,
-    User.deleted_at,
-    User.last_sign_in_at,
-    User.name_key,
-)
-
-
-def listing(
-    session: Session,
-    actor: Actor,
-    filters: Filters,
-    *,
-    after: tuple[str, UUID] | None = None,
-    before: tuple[str, UUID] | None = None,
-    limit: int = PAGE,
-) -> Page:
-    """A page of people: by name, or with a search in the order of the matching word.
-
-    *after* and *before* are cursors `(key, id)` of an earlier page. Raises Denied.
-    """
-    permissions.require(actor, Action.READ_DIRECTORY)
-    numbers = [
-        number
-        for number in session.scalars(
-            select(UserFacet.facet).where(UserFacet.tenant_id == actor.tenant_id)
-        )
-        if filters.admits(number)
-    ]
-    if not numbers:
-        return Page(rows=[], total=0)
-    typed = list(dict.fromkeys(fold(filters.search).split()))
-    keys = (
-        _searched(actor.tenant_id, typed, numbers) if typed else _by_name(actor.tenant_id, numbers)
-    )
-    ordered = keys.subquery()
-    cursor = before or after
-    query = select(ordered.c.key, ordered.c.id)
-    place = tuple_(ordered.c.key, ordered.c.id)
-    if cursor is not None:
-        bound = tuple_(literal(cursor[0], key_type(1024)), literal(cursor[1], Id))
-        query = query.where(place < bound if before else place > bound)
-    if before:
-        query = query.order_by(ordered.c.key.desc(), ordered.c.id.desc())
-    else:
-        query = query.order_by(ordered.c.key, ordered.c.id)
-    found = session.execute(query.limit(limit + 1)).all()
-    more, found = len(found) > limit, found[:limit]
-    if before:
-        found = found[::-1]
-    people = {
-        row.id: row
-        for row in session.execute(
-            _with_invitation(select(*_COLUMNS)).where(
-                User.tenant_id == actor.tenant_id, User.id.in_([row.id for row in found])
-            )
-        )
-    }
-    first, last = (found[0], found[-1]) if found else (None, None)
-    has_before = bool(after) or (bool(before) and more)
-    has_after = bool(before) or more
-    total = session.execute(
-        select(func.count()).select_from(keys.limit(COUNTED_TO + 1).subquery())
-    ).scalar_one()
-    return Page(
-        rows=[people[row.id] for row in found if row.id in people],
-        total=total if total <= COUNTED_TO else None,
-        before=(first.key, first.id) if first and has_before else None,
-        after=(last.key, last.id) if last and has_after else None,
-    )
-
-
-def _by_name(tenant_id: UUID, numbers: list[int]) -> Select[str, UUID]:
-    """(key, id) of people of these facets: one ordered arm each, merged by the database."""
-    arms = [
-        select(User.name_key.label("key"), User.id.label("id")).where(
-            User.tenant_id == tenant_id, User.facet == number
-        )
-        for number in numbers
-    ]
-    merged = union_all(*arms).subquery()
-    return select(merged.c.key, merged.c.id)
-
-
-def _searched(tenant_id: UUID, typed: list[str], numbers: list[int]) -> Select[str, UUID]:
-    """(key, id) of people who have, for each typed word, a word that begins with it."""
-
-    def begins(column: Any, word: str) -> ColumnElement[bool]:
-        within: ColumnElement[bool] = (column >= word[:64]) & (column < word[:64] + LAST)
-        return within
-
-    longest, *others = sorted(typed, key=len, reverse=True)
-    first = select(func.min(UserToken.token).label("key"), UserToken.user_id.label("id")).where(
-        UserToken.tenant_id == tenant_id, begins(UserToken.token, longest)
-    )
-    first = first.join(
-        User, (User.tenant_id == UserToken.tenant_id) & (User.id == UserToken.user_id)
-    ).where(User.facet.in_(numbers))
-    for word in others:
-        again = UserToken.__table__.alias()
-        first = first.where(
-            select(literal(1))
-            .where(
-                again.c.tenant_id == tenant_id,
-                again.c.user_id == UserToken.user_id,
-                begins(again.c.token, word),
-            )
-            .exists()
-        )
-    return first.group_by(UserToken.user_id)
-
-
-def _with_invitation(query: Any) -> Any:
-    """Add the facts that say how far somebody's invitation has come."""
-    return (
-        query.add_columns(
-            Invitation.sent_at,
-            Invitation.opened_at,
-            Invitation.signed_in_at,
-            Invitation.accepted_at,
-            Invitation.declined_at,
-            Invitation.cancelled_at,
-            Invitation.send_message,
-            OutboxMessage.state.label("mail_state"),
-        )
-        .outerjoin(
-            Invitation,
-            (Invitation.tenant_id == User.tenant_id) & (Invitation.user_id == User.id),
-        )
-        .outerjoin(
-            OutboxMessage,
-            (OutboxMessage.tenant_id == Invitation.tenant_id)
-            & (OutboxMessage.id == Invitation.outbox_id),
-        )
-    )
-
-
-# One person --------------------------------------------------------------------------------------
 
 
 def get(session: Session, actor: Actor, user_id: UUID) -> User:
@@ -383,7 +131,9 @@ def _keep_an_admin(session: Session, user: User) -> None:
 
 
 def block(session: Session, actor: Actor, user_id: UUID) -> User:
-    """Stop somebody from signing in, at once: sessions end too. Raises Denied, NotFound, Conflict."""
+    """Stop somebody from signing in, at once: sessions end too. Raises Denied, NotFound,
+    Conflict.
+    """
     user = _for_change(session, actor, user_id, Action.BLOCK_USER)
     if user.deleted_at is not None:
         raise Conflict(
@@ -573,7 +323,9 @@ def create_member(
     source: Source = Source.THIS_DIRECTORY,
     **columns: Any,
 ) -> User:
-    """Put a person whose home is here into the directory. Raises Conflict when the name is taken."""
+    """Put a person whose home is here into the directory. Raises Conflict when the name is
+    taken.
+    """
     key = fold(user_principal_name)
     taken = session.execute(
         select(User.id).where(
@@ -603,6 +355,7 @@ def create_member(
     session.add(user)
     session.flush()
     session.execute(
-        insert(UserToken), token_rows(tenant_id, user_id, display_name, mail, user_principal_name)
+        insert(UserToken),
+        user_listing.token_rows(tenant_id, user_id, display_name, mail, user_principal_name),
     )
     return user

@@ -251,7 +251,9 @@ def to_sign_in() -> ResponseReturnValue:
 
 
 def choose_language() -> str:
-    """Chosen here, else the person's own, else the invitation's, else the browser's, else English."""
+    """Chosen here, else the person's own, else the invitation's, else the browser's, else
+    English.
+    """
     shipped: list[str] = current_app.config["LANGUAGES"]
     if not flask.has_request_context():
         return "en"

@@ -1,4 +1,6 @@
-"""Refusals and faults as pages. Never a traceback, and what was typed is kept (threats.md, REL-7)."""
+"""Refusals and faults as pages. Never a traceback, and what was typed is kept (threats.md,
+REL-7).
+"""
 
 import logging
 

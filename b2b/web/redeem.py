@@ -100,7 +100,9 @@ def _landing(opened: Opened, *, signed_in: bool) -> ResponseReturnValue:
 
 
 def _unusable() -> ResponseReturnValue:
-    """One page for unknown, altered, superseded, cancelled and other organisations' links (RED-1)."""
+    """One page for unknown, altered, superseded, cancelled and other organisations' links
+    (RED-1).
+    """
     return make_response(render_template("redeem/unusable.html"), 404)
 
 

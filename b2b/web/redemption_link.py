@@ -1,4 +1,6 @@
-"""Which invitation this browser has come with: only the hash of its secret is kept, in the session."""
+"""Which invitation this browser has come with: only the hash of its secret is kept, in the
+session.
+"""
 
 from uuid import UUID
 

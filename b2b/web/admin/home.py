@@ -5,9 +5,9 @@ from flask.typing import ResponseReturnValue
 
 from b2b.extensions import db
 from b2b.models import ExternalUserState, UserType
-from b2b.services import permissions, policies, users
+from b2b.services import permissions, policies, user_listing
 from b2b.services.permissions import Action
-from b2b.services.users import Filters
+from b2b.services.user_listing import Filters
 from b2b.web.admin import bp
 from b2b.web.context import actor, signed_in
 
@@ -27,14 +27,15 @@ def home() -> ResponseReturnValue:
         "blocked": Filters(enabled=False),
     }
     totals = {
-        name: users.listing(session, who, filters, limit=1).total for name, filters in kinds.items()
+        name: user_listing.listing(session, who, filters, limit=1).total
+        for name, filters in kinds.items()
     }
-    waiting = users.listing(session, who, kinds["waiting"], limit=5)
+    waiting = user_listing.listing(session, who, kinds["waiting"], limit=5)
     return render_template(
         "admin/home.html",
         totals=totals,
         waiting=waiting.rows,
         may_invite=policies.may_invite(policies.of(session, who), who),
         read_only=not permissions.is_admin(who),
-        counted_to=users.COUNTED_TO,
+        counted_to=user_listing.COUNTED_TO,
     )

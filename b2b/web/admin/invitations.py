@@ -23,7 +23,8 @@ from b2b.errors import N_, Conflict, Refused
 from b2b.extensions import db
 from b2b.mail import compose
 from b2b.services import addresses, applications, groups, invitations, policies
-from b2b.services.invitations import InvalidAddresses, Invited, Result
+from b2b.services.invitations import Invited, Result
+from b2b.services.invitees import InvalidAddresses
 from b2b.services.permissions import Action
 from b2b.web import context
 from b2b.web.admin import bp

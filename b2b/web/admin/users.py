@@ -25,15 +25,17 @@ from b2b.models import (
 from b2b.services import (
     applications,
     groups,
+    invitation_states,
     invitations,
     permissions,
     policies,
     sign_in,
+    user_listing,
     users,
 )
-from b2b.services.invitations import InvitationState
+from b2b.services.invitation_states import InvitationState
 from b2b.services.permissions import Action
-from b2b.services.users import Filters
+from b2b.services.user_listing import Filters
 from b2b.web.admin import bp
 from b2b.web.admin.invitations import ButtonForm
 from b2b.web.admin.timeline import timeline
@@ -100,7 +102,7 @@ def users_page() -> ResponseReturnValue:
     """Users."""
     filters = _filters()
     who = actor()
-    page = users.listing(
+    page = user_listing.listing(
         db.session(), who, filters, after=_cursor("after"), before=_cursor("before")
     )
     policy = policies.of(db.session(), who)
@@ -114,7 +116,7 @@ def users_page() -> ResponseReturnValue:
         sources=list(Source),
         previous_url=_page_url(before=page.before),
         next_url=_page_url(after=page.after),
-        counted_to=users.COUNTED_TO,
+        counted_to=user_listing.COUNTED_TO,
         may_invite=policies.may_invite(policy, who),
         read_only=not permissions.is_admin(who),
         filtered=bool(
@@ -130,7 +132,7 @@ def users_page() -> ResponseReturnValue:
 
 def progress(row: Any, policy: TenantPolicy) -> dict[str, Any]:
     """How far somebody's invitation has come: badge, step of six, and whether it stopped there."""
-    state = invitations.state_of(row, policy.invitation_days, now())
+    state = invitation_states.state_of(row, policy.invitation_days, now())
     step = 1
     if getattr(row, "mail_state", None) == MailState.SENT or not row.send_message:
         step = 2
@@ -177,7 +179,7 @@ def user(user_id: str) -> ResponseReturnValue:
         roles=users.roles_of(session, who.tenant_id, person.id),
         tiles=applications.tiles(session, who.tenant_id, person.id),
         groups=groups.of_user(session, who.tenant_id, person.id),
-        ends_at=invitations.ends_at(invitation.sent_at, policy.invitation_days)
+        ends_at=invitation_states.ends_at(invitation.sent_at, policy.invitation_days)
         if invitation
         else None,
         inviter=_inviter(invitation),
@@ -209,7 +211,7 @@ def _badge(person: User, invitation: Invitation | None, letters: Any, policy: Te
         return "blocked"
     if invitation is None:
         return "member" if person.user_type is UserType.MEMBER else "accepted"
-    state = invitations.state_of(invitation, policy.invitation_days, now())
+    state = invitation_states.state_of(invitation, policy.invitation_days, now())
     current = next((m.state for m in letters if m.id == invitation.outbox_id), None)
     if state is InvitationState.PENDING and current is MailState.FAILED:
         return "failed"
