@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext
+from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from wtforms import SelectField, StringField
 
@@ -25,13 +25,15 @@ bp = Blueprint("my_apps", __name__)
 class ProfileForm(Form):
     """What a person may correct about himself."""
 
-    display_name = StringField(validators=[required(N_("Enter a name.")), AtMost(256)])
-    given_name = StringField(validators=[AtMost(64)])
-    surname = StringField(validators=[AtMost(64)])
-    company_name = StringField(validators=[AtMost(64)])
-    job_title = StringField(validators=[AtMost(128)])
-    mobile_phone = StringField(validators=[AtMost(64)])
-    preferred_language = SelectField()
+    display_name = StringField(
+        lazy_gettext("Display name"), validators=[required(N_("Enter a name.")), AtMost(256)]
+    )
+    given_name = StringField(lazy_gettext("Given name"), validators=[AtMost(64)])
+    surname = StringField(lazy_gettext("Surname"), validators=[AtMost(64)])
+    company_name = StringField(lazy_gettext("Company"), validators=[AtMost(64)])
+    job_title = StringField(lazy_gettext("Job title"), validators=[AtMost(128)])
+    mobile_phone = StringField(lazy_gettext("Mobile phone"), validators=[AtMost(64)])
+    preferred_language = SelectField(lazy_gettext("Language"))
 
 
 class ButtonForm(Form):

@@ -11,7 +11,7 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext
+from flask_babel import gettext, lazy_gettext
 from wtforms import TextAreaField
 
 from b2b import links
@@ -36,7 +36,9 @@ class StepForm(Form):
 class AskForm(Form):
     """A line to the inviter."""
 
-    note = TextAreaField(validators=[AtMost(500)])
+    note = TextAreaField(
+        lazy_gettext("A line to the person who invited you"), validators=[AtMost(500)]
+    )
 
 
 @bp.get("/redeem")

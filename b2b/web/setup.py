@@ -2,7 +2,7 @@
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext
+from flask_babel import gettext, lazy_gettext
 from wtforms import PasswordField
 
 from b2b.errors import N_, Invalid
@@ -18,8 +18,12 @@ bp = Blueprint("setup", __name__)
 class SetupForm(Form):
     """Choose a password."""
 
-    password = PasswordField(validators=[required(N_("Enter a password."))])
-    password_again = PasswordField(validators=[required(N_("Enter the password again."))])
+    password = PasswordField(
+        lazy_gettext("New password"), validators=[required(N_("Enter a password."))]
+    )
+    password_again = PasswordField(
+        lazy_gettext("New password again"), validators=[required(N_("Enter the password again."))]
+    )
 
     def chosen(self, near: str) -> str:
         """The password, if both are the same and the rules hold. Raises Invalid."""

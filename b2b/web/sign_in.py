@@ -15,7 +15,7 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext
+from flask_babel import gettext, lazy_gettext
 from wtforms import PasswordField, StringField
 
 from b2b import links
@@ -37,20 +37,25 @@ class AddressForm(Form):
     """Whose sign-in this is."""
 
     address = StringField(
-        validators=[required(N_("Enter one e-mail address, such as name@example.com."))]
+        lazy_gettext("E-mail address"),
+        validators=[required(N_("Enter one e-mail address, such as name@example.com."))],
     )
 
 
 class PasswordForm(Form):
     """The password of the address named above it."""
 
-    password = PasswordField(validators=[required(N_("Enter the password."))])
+    password = PasswordField(
+        lazy_gettext("Password"), validators=[required(N_("Enter the password."))]
+    )
 
 
 class CodeForm(Form):
     """The code from the newest mail."""
 
-    code = StringField(validators=[required(N_("Enter the code from the mail."))])
+    code = StringField(
+        lazy_gettext("Code"), validators=[required(N_("Enter the code from the mail."))]
+    )
 
 
 class EmptyForm(Form):
@@ -60,9 +65,13 @@ class EmptyForm(Form):
 class AccountForm(Form):
     """A personal account, made on the way."""
 
-    given_name = StringField(validators=[required(N_("Enter a name.")), AtMost(64)])
-    surname = StringField(validators=[AtMost(64)])
-    password = PasswordField(validators=[required(N_("Enter a password."))])
+    given_name = StringField(
+        lazy_gettext("Given name"), validators=[required(N_("Enter a name.")), AtMost(64)]
+    )
+    surname = StringField(lazy_gettext("Surname"), validators=[AtMost(64)])
+    password = PasswordField(
+        lazy_gettext("New password"), validators=[required(N_("Enter a password."))]
+    )
 
 
 @dataclass(frozen=True)
