@@ -27,7 +27,8 @@ LETTER_POLICY = (
 
 def register(app: Flask) -> None:
     """Bind the checks and headers of this module."""
-    app.before_request(_own_origin)
+    # Before the CSRF check, whose error page offers to send the form again with a good token.
+    app.before_request_funcs.setdefault(None, []).insert(0, _own_origin)
     app.after_request(_headers)
 
 
@@ -42,8 +43,12 @@ def _own_origin() -> None:
     """Refuse unsafe requests that another site caused (threats.md, SES-3, BOX-3)."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
-    if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
-        abort(403)
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        # Origin says nothing then: a page that sends no Referer sends "null" even to itself.
+        if site not in ("same-origin", "none"):
+            abort(403)
+        return
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.host:
         abort(403)
