@@ -86,7 +86,7 @@ def assign(
                 AppRoleAssignment.tenant_id == tenant_id,
                 AppRoleAssignment.principal_id.in_({principal for principal, _ in pairs}),
             )
-        ).tuples()
+        )
     )
     fresh = [pair for pair in pairs if pair not in held]
     if fresh:

@@ -63,7 +63,7 @@ def add(
             select(Membership.user_id, Membership.group_id).where(
                 Membership.tenant_id == tenant_id, Membership.user_id.in_(people)
             )
-        ).tuples()
+        )
     )
     fresh = [pair for pair in wanted if pair not in held]
     if fresh:
@@ -72,9 +72,7 @@ def add(
                 select(User.id, User.name_key).where(
                     User.tenant_id == tenant_id, User.id.in_(people)
                 )
-            )
-            .tuples()
-            .all()
+            ).all()
         )
         session.connection().execute(
             insert(Membership.__table__),  # type: ignore[arg-type]

@@ -121,7 +121,7 @@ def _known(
                 User.upn_key.in_(address_keys),
             ),
         )
-    ).tuples()
+    )
     wanted = set(address_keys)
     found: dict[str, tuple[User, Invitation | None]] = {}
     for user, invitation in rows:

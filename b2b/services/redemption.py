@@ -105,7 +105,7 @@ def open_link(
         # The same comparison as for a known one.
         hmac.compare_digest(secret_hash, b"\0" * 32)
         return None
-    invitation, user, tenant, policy = row.tuple()
+    invitation, user, tenant, policy = row
     if (
         not hmac.compare_digest(secret_hash, invitation.ticket_hash)
         or invitation.cancelled_at is not None

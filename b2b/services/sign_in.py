@@ -174,7 +174,7 @@ def bound_account(session: Session, identity: Identity) -> Account | None:
     ).one_or_none()
     if row is None:
         return None
-    user, tenant_name, kind = row.tuple()
+    user, tenant_name, kind = row
     return _as_account(user, tenant_name, kind, verified=True)
 
 
@@ -459,7 +459,7 @@ def places(session: Session, identity: ExternalIdentity) -> list[Place]:
         .join(User, (User.tenant_id == Identity.tenant_id) & (User.id == Identity.user_id))
         .where(Identity.issuer == identity.issuer, Identity.subject == identity.subject)
         .order_by(Tenant.display_name, Tenant.id)
-    ).tuples()
+    )
     return found + [_place(tenant, user) for tenant, user in rows if user.may_sign_in]
 
 

@@ -2,16 +2,9 @@
 
 from flask import Blueprint
 
-pages = Blueprint("inbox", __name__, url_prefix="/mail")
-
-
-@pages.get("/")
-def index() -> str:
-    return "soon"
-
-
-index.access = "public"
+from b2b.web.inbox import mailpit, pages
 
 
 def blueprints() -> list[Blueprint]:
-    return [pages]
+    """What is registered where the inbox may run at all (threats.md, BOX-5)."""
+    return [pages.bp, mailpit.bp]

@@ -1,0 +1,58 @@
+"""Real databases for tests: a SQLite file copied from a migrated one, and a real PostgreSQL."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pgserver
+import psycopg
+
+from b2b import database
+
+_numbers = itertools.count()
+
+
+class SQLiteTemplate:
+    """Migrated once, copied for each test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "template.sqlite3"
+        database.migrate(f"sqlite:///{self._file}")
+
+    @contextmanager
+    def fresh(self, folder: Path) -> Iterator[str]:
+        """The address of a new database at head."""
+        target = folder / "directory.sqlite3"
+        shutil.copy(self._file, target)
+        yield f"sqlite:///{target}"
+
+
+class PostgresTemplate:
+    """A server of its own, and a database that each test's is made from."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = pgserver.get_server(folder)
+        self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
+        self._admin.execute("CREATE DATABASE template_b2b")
+        database.migrate(self.url("template_b2b"))
+
+    def url(self, name: str) -> str:
+        """The address of database *name*, over the server's socket."""
+        return self._server.get_uri(name).replace("postgresql://", "postgresql+psycopg://")
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        """The address of a new database at head; dropped afterwards."""
+        name = f"test_{next(_numbers)}"
+        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE template_b2b")
+        try:
+            yield self.url(name)
+        finally:
+            self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._admin.close()
+        self._server.cleanup()
