@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from flask import (
     Blueprint,
     current_app,
-    flash,
     redirect,
     render_template,
     request,
@@ -15,7 +14,7 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext, lazy_gettext
+from flask_babel import lazy_gettext
 from wtforms import PasswordField, StringField
 
 from b2b import links
@@ -345,7 +344,6 @@ def sign_out() -> ResponseReturnValue:
     """Sign this browser out."""
     with writing() as database_session:
         context.end_session(database_session)
-    flash(gettext("You are signed out."), "ok")
     return redirect(url_for(".signed_out"), 303)
 
 
