@@ -1,0 +1,380 @@
+"""The inbox's pages: the list, one message in its several views, and what can be done with them.
+
+Opening a message marks it read, as in any inbox; that is a GET which changes the mail store but
+nothing in the directory. All else that changes something is a form.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.http import quote_etag
+
+from b2b.errors import NotFound
+from b2b.sink import headers as fields
+from b2b.sink import message as messages
+from b2b.sink.message import Message
+from b2b.sink.mime import clean_name
+from b2b.sink.search import BadQuery
+from b2b.sink.store import Counters, Store, Summary
+from b2b.web import context, errors
+from b2b.web.context import public
+from b2b.web.forms import Form
+from b2b.web.headers import as_letter
+from b2b.web.inbox import letters
+from b2b.web.inbox.mailbox import StoreUnavailable, store
+
+log = logging.getLogger(__name__)
+
+bp = Blueprint("inbox", __name__, url_prefix="/mail")
+
+PAGE = 50
+"""Mails on one page of the list."""
+MAX_SHOWN = 256 * 1024
+"""Characters of a text or a source on its page; the download has all."""
+WIDTHS = ("phone", "tablet", "desktop")
+THEMES = ("light", "dark")
+TABS = ("html", "text", "headers", "source")
+INVITATIONS = '"/redeem?rd="'
+"""The query behind the chip of that name: search sees the addresses of links, in any language."""
+
+_DOWNLOAD_POLICY = "sandbox; default-src 'none'"
+_ID = "<string(length=22):message_id>"
+
+
+class ButtonForm(Form):
+    """One button and its CSRF token."""
+
+
+# The list ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page of the list, and what stands around it.
+
+    ``found`` counts the mails matching a query, None without one. ``tag`` names this state of the
+    mailbox for pollers. ``error`` says why the query cannot be read; then there are no mails.
+    """
+
+    query: str
+    counters: Counters
+    tag: str
+    mails: Sequence[Summary] = ()
+    older: int | None = None
+    found: int | None = None
+    is_newest: bool = True
+    at: str | None = None
+    error: BadQuery | None = None
+
+
+def _listing(at: Summary | None = None) -> Listing:
+    """The page that the address asks for, or the one that *at* stands on."""
+    query = _query()
+    counters = store().counters()  # before the mails, so that the next poll sees what comes between
+    tag = _tag(counters)
+    before = _cursor()
+    try:
+        page = store().list(query, before=before, limit=PAGE)
+        if at is not None and page.before is not None and at.key < page.before:
+            before = at.key + 1
+            page = store().list(query, before=before, limit=PAGE)
+        found = store().count(query)[0] if query else None
+    except BadQuery as error:
+        return Listing(query, counters, tag, error=error, at=at.id if at else None)
+    return Listing(
+        query,
+        counters,
+        tag,
+        mails=page.messages,
+        older=page.before,
+        found=found,
+        is_newest=before is None,
+        at=at.id if at else None,
+    )
+
+
+def _query() -> str:
+    return request.args.get("q", "").strip()
+
+
+def _cursor() -> int | None:
+    text = request.args.get("before", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _tag(counters: Counters) -> str:
+    """Changes with the mailbox, and each minute, since rows say “Just now”."""
+    minute = f"{context.now():%Y%m%d%H%M}"
+    return quote_etag(f"{counters.latest_change}.{minute}.{context.lang()}")
+
+
+def _carried() -> dict[str, Any]:
+    """What links within the inbox keep: the query, and how the frame is set."""
+    kept: dict[str, Any] = {"q": _query(), "width": _chosen("width", WIDTHS, ""), "theme": ""}
+    kept["theme"] = _chosen("theme", THEMES, "")
+    return {name: value for name, value in kept.items() if value}
+
+
+def _chosen(name: str, choices: tuple[str, ...], otherwise: str) -> str:
+    value = request.args.get(name, "")
+    return value if value in choices else otherwise
+
+
+@bp.get("/", strict_slashes=False)
+@public
+def index() -> ResponseReturnValue:
+    """Captured mail, newest first."""
+    listing = _listing()
+    page = render_template("inbox/index.html", listing=listing, list_page=True)
+    return page, 400 if listing.error else 200
+
+
+@bp.get("/live")
+@public
+def live() -> ResponseReturnValue:
+    """The list alone, for static/js/poll.js; 304 after one small query while nothing changes."""
+    tag = _tag(store().counters())
+    if request.if_none_match.contains(tag.strip('"')):
+        response = Response(status=304)
+    else:
+        at = request.args.get("at", "")
+        listing = _listing(store().get(at) if at else None)
+        tag = listing.tag
+        response = make_response(render_template("inbox/_list.html", listing=listing))
+        response.status_code = 400 if listing.error else 200
+    response.headers["ETag"] = tag
+    return response
+
+
+@bp.context_processor
+def _for_templates() -> dict[str, Any]:
+    return {
+        "carried": _carried(),
+        "codes": messages.codes,
+        "grouped": letters.grouped,
+        "size_words": size_words,
+        "invitations": INVITATIONS,
+        "smtp": f"{current_app.config['SMTP_HOST']}:{current_app.config['SMTP_PORT']}",
+    }
+
+
+def size_words(size: int) -> str:
+    """A number of bytes as people read it, in powers of 1024."""
+    if size < 1024:
+        return gettext("%(n)s bytes", n=size)
+    if size < 1024 * 1024:
+        return gettext("%(n)s KB", n=round(size / 1024))
+    return gettext("%(n)s MB", n=round(size / 1024 / 1024, 1))
+
+
+# One message -------------------------------------------------------------------------------------
+
+
+def _found(message_id: str) -> tuple[Summary, bytes]:
+    """The row and the source of a mail. Raises NotFound."""
+    summary, source = store().get(message_id), store().source(message_id)
+    if summary is None or source is None:
+        raise NotFound()
+    return summary, source
+
+
+@bp.get(f"/{_ID}")
+@public
+def message(message_id: str) -> ResponseReturnValue:
+    """One message: HTML, text, headers or source, and what was found in it."""
+    summary, source = _found(message_id)
+    if request.method == "GET" and not summary.is_read:
+        _mark_read(store(), message_id)
+    mail = messages.read(source)
+    tab = _chosen("tab", TABS, "html")
+    if tab == "html" and not mail.html:
+        tab = "text"
+    newer, older = _neighbours(message_id)
+    return render_template(
+        "inbox/message.html",
+        listing=_listing(summary),
+        summary=summary,
+        mail=mail,
+        tab=tab,
+        tabs=_tabs(message_id, tab, mail),
+        newer=newer,
+        older=older,
+        links=letters.shown_links(mail),
+        blind=letters.blind_copies(summary.envelope_recipients, mail.to, mail.cc),
+        remote_pictures=letters.outline(mail).remote_pictures if tab == "html" else 0,
+        width=_chosen("width", WIDTHS, "phone"),
+        theme=_chosen("theme", THEMES, "light"),
+        **_texts(tab, mail, source),
+    )
+
+
+def _tabs(message_id: str, current: str, mail: Message) -> list[dict[str, Any]]:
+    words = {
+        "html": "HTML",
+        "text": gettext("Text"),
+        "headers": gettext("Headers"),
+        "source": gettext("Source"),
+    }
+    return [
+        {
+            "label": words[name],
+            "url": url_for(".message", message_id=message_id, **_carried(), tab=name),
+            "current": name == current,
+        }
+        for name in TABS
+        if name != "html" or mail.html
+    ]
+
+
+def _texts(tab: str, mail: Message, source: bytes) -> dict[str, Any]:
+    """The words of the text and the source tab, cut to what a page can hold."""
+    if tab == "text":
+        shown, cut = letters.excerpt(mail.text.rstrip(), MAX_SHOWN)
+    elif tab == "source":
+        shown, cut = fields.to_text(source[:MAX_SHOWN]), len(source) > MAX_SHOWN
+    else:
+        shown, cut = "", False
+    return {"shown": shown, "cut": cut or (tab == "text" and messages.TEXT_CUT in mail.notes)}
+
+
+def _mark_read(mails: Store, message_id: str) -> None:
+    try:
+        mails.mark(read=True, ids=[message_id])
+    except SQLAlchemyError:  # a busy or full store can still be read
+        log.warning("a mail could not be marked as read", exc_info=True)
+
+
+def _neighbours(message_id: str) -> tuple[str | None, str | None]:
+    try:
+        return store().neighbours(message_id, _query())
+    except BadQuery:
+        return store().neighbours(message_id)
+
+
+@bp.get(f"/{_ID}/html")
+@public
+def frame(message_id: str) -> ResponseReturnValue:
+    """The HTML of a message, for the sandboxed frame on its page. Marks nothing."""
+    _, source = _found(message_id)
+    mail = messages.read(source)
+    if not mail.html:
+        raise NotFound()
+    return as_letter(Response(letters.document(mail), mimetype="text/html"))
+
+
+@bp.get(f"/{_ID}/source")
+@public
+def source(message_id: str) -> ResponseReturnValue:
+    """The message as it came, as an .eml file."""
+    summary, content = _found(message_id)
+    return _download(content, f"{clean_name(summary.subject[:80]) or message_id}.eml")
+
+
+@bp.get(f"/{_ID}/part/<part_id>")
+@public
+def part(message_id: str, part_id: str) -> ResponseReturnValue:
+    """One attachment, decoded."""
+    mail = messages.read(_found(message_id)[1])
+    for attachment in mail.attachments:
+        if attachment.part_id == part_id:
+            return _download(mail.part(part_id) or b"", attachment.name)
+    raise NotFound()
+
+
+def _download(content: bytes, name: str) -> Response:
+    """A file to be saved, never shown in our origin whatever its sender calls it (BOX-2)."""
+    response = Response(content, mimetype="application/octet-stream")
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    response.headers["Content-Security-Policy"] = _DOWNLOAD_POLICY
+    return response
+
+
+# Changes -----------------------------------------------------------------------------------------
+
+
+def _to_list() -> ResponseReturnValue:
+    return redirect(url_for(".index", **_carried()), 303)
+
+
+@bp.post(f"/{_ID}/unread")
+@public
+def unread(message_id: str) -> ResponseReturnValue:
+    """Mark a message unread."""
+    if ButtonForm().validate_on_submit():
+        store().mark(read=False, ids=[message_id])
+        flash(gettext("The message is marked unread."), "ok")
+    return _to_list()
+
+
+@bp.post(f"/{_ID}/delete")
+@public
+def delete(message_id: str) -> ResponseReturnValue:
+    """Delete a message."""
+    if ButtonForm().validate_on_submit():
+        if not store().delete(ids=[message_id]):
+            raise NotFound()
+        flash(gettext("The message is deleted."), "ok")
+    return _to_list()
+
+
+@bp.post("/read")
+@public
+def read_all() -> ResponseReturnValue:
+    """Mark every message read."""
+    if ButtonForm().validate_on_submit():
+        store().mark(read=True)
+        flash(gettext("Every message is marked read."), "ok")
+    return _to_list()
+
+
+@bp.route("/delete", methods=["GET", "POST"])
+@public
+def delete_all() -> ResponseReturnValue:
+    """Delete all mail, or all that a query finds; asks first."""
+    query = _query()
+    if ButtonForm().validate_on_submit():
+        count = _delete_found(query)
+        flash(gettext("Deleted: %(count)s.", count=count), "ok")
+        return redirect(url_for(".index"), 303)
+    listing = _listing()
+    page = render_template("inbox/delete_all.html", listing=listing)
+    return page, 400 if listing.error else 200
+
+
+def _delete_found(query: str) -> int:
+    try:
+        return store().delete(query=query) if query else store().delete()
+    except BadQuery:  # the page has shown it; a form made by hand finds nothing
+        raise NotFound() from None
+
+
+# What the store may say --------------------------------------------------------------------------
+
+
+@bp.errorhandler(StoreUnavailable)
+@bp.errorhandler(SQLAlchemyError)
+def _store_is_away(error: Exception) -> ResponseReturnValue:
+    """The database does not answer, or is of a later version: 503, and why in the log."""
+    log.error("the mail store does not answer", exc_info=error)
+    return errors.page(
+        503,
+        gettext("One moment"),
+        gettext("The store of captured mail does not answer. Nothing was changed."),
+        retry_after=5,
+    )
