@@ -22,7 +22,7 @@ def main(words: str) -> None:
         url = f"sqlite:///{Path(folder) / 'empty.sqlite3'}"
         migrate(url)
         config = alembic_config(url)
-        config.set_main_option("file_template", "%(rev)s")
+        config.set_main_option("file_template", "%%(rev)s")
         revision = f"{clock.now():%Y%m%d}_{slug}"
         command.revision(config, message=words, autogenerate=True, rev_id=revision)
 

@@ -22,6 +22,9 @@ MAX_CRASHES = 10
 """Attempts after which a row that never got an answer is parked (threats.md, REL-6)."""
 
 
+_INSERT = insert(OutboxMessage)
+
+
 def row(
     tenant_id: UUID,
     template: str,
@@ -58,7 +61,7 @@ def row(
 def enqueue(session: Session, *rows: dict[str, Any]) -> None:
     """Owe these mails from the commit of this transaction on."""
     if rows:
-        session.connection().execute(insert(OutboxMessage.__table__), list(rows))  # type: ignore[arg-type]
+        session.connection().execute(_INSERT, list(rows))
 
 
 def cancel(session: Session, tenant_id: UUID, about_id: UUID, *, now: datetime) -> None:

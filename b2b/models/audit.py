@@ -36,8 +36,6 @@ class AuditEvent(Base):
     __table_args__ = (
         Index("ix_audit_events_by_target", "tenant_id", "target_id", "sequence"),
         Index("ix_audit_events_by_actor", "tenant_id", "actor_id", "sequence"),
-        Index("ix_audit_events_by_activity", "tenant_id", "activity", "sequence"),
-        Index("ix_audit_events_by_correlation", "tenant_id", "correlation_id"),
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
         {"sqlite_with_rowid": False},
     )

@@ -15,6 +15,12 @@ _FORBIDDEN = re.compile(
     r"[\x00-\x1f\x7f-\xa0\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
 
+# A domain that needs no library: letters, digits, inner hyphens, two labels at least, no A-label.
+_PLAIN = re.compile(
+    r"(?:(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?!xn--)[a-z](?:[a-z0-9-]{0,61}[a-z0-9])",
+    re.IGNORECASE,
+)
+
 # Providers where people keep personal addresses. Source: the providers' own sign-up pages; an
 # installation adds its own by CONSUMER_DOMAINS (decisions.md, consumer domains).
 CONSUMER_DOMAINS = frozenset(
@@ -38,10 +44,7 @@ class Address:
     @property
     def text(self) -> str:
         """With the domain in Unicode."""
-        try:
-            return f"{self.local}@{idna.decode(self.domain)}"
-        except idna.IDNAError:
-            return self.wire
+        return in_unicode(self.wire)
 
     @property
     def wire(self) -> str:
@@ -63,6 +66,17 @@ class Address:
             ends = f"{self.local[0]}•••"
         name, _, rest = self.text.rpartition("@")[2].partition(".")
         return f"{ends}@{name[0]}•••.{rest.rpartition('.')[2]}"
+
+
+def in_unicode(wire: str) -> str:
+    """An address with its domain as people read it."""
+    if "xn--" not in wire:
+        return wire
+    local, _, domain = wire.rpartition("@")
+    try:
+        return f"{local}@{idna.decode(domain)}"
+    except idna.IDNAError:
+        return wire
 
 
 def parse(text: str, *, field: str = "address", rules: str = "reference") -> Address:
@@ -93,6 +107,11 @@ def parse(text: str, *, field: str = "address", rules: str = "reference") -> Add
                 )
         if local[0] in ".-" or local[-1] in ".-":
             raise Invalid(field, N_("The part before the @ may not begin or end with “.” or “-”."))
+    plain = _PLAIN.fullmatch(domain)
+    if plain and rules == "reference" and len(text) <= 254 and len(local) <= 64:
+        if ".." in local:
+            raise one
+        return Address(local, domain.lower())
     try:
         checked = validate_email(
             text,

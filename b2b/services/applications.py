@@ -1,11 +1,11 @@
 """Applications of a tenant and who is assigned to them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
@@ -18,6 +18,32 @@ from b2b.models import (
     ServicePrincipal,
     new_id,
 )
+
+_INSERT = insert(AppRoleAssignment)
+# Built once: making a statement costs more than running it.
+_principals = ServicePrincipal.__table__
+_NAMED = (
+    select(
+        _principals.c.id,
+        _principals.c.display_name,
+        _principals.c.members_only,
+        _principals.c.account_enabled,
+    )
+    .where(
+        _principals.c.tenant_id == bindparam("tenant_id"),
+        _principals.c.id.in_(bindparam("ids", expanding=True)),
+    )
+    .order_by(_principals.c.name_key, _principals.c.id)
+)
+
+
+@dataclass(frozen=True)
+class Named:
+    """An application as an invitation speaks of it."""
+
+    id: UUID
+    display_name: str
+    takes_guests: bool
 
 
 @dataclass(frozen=True)
@@ -46,20 +72,21 @@ def offered(session: Session, actor: Actor, *, limit: int = 200) -> Sequence[Ser
 
 def for_guests(
     session: Session, actor: Actor, ids: Iterable[UUID], *, field: str = "applications"
-) -> Sequence[ServicePrincipal]:
+) -> Sequence[Named]:
     """The applications *ids*, all of which must take guests. Raises Invalid(field)."""
     wanted = list(dict.fromkeys(ids))
     if not wanted:
         return []
-    found = session.scalars(
-        select(ServicePrincipal)
-        .where(ServicePrincipal.tenant_id == actor.tenant_id, ServicePrincipal.id.in_(wanted))
-        .order_by(ServicePrincipal.name_key, ServicePrincipal.id)
-    ).all()
+    found = [
+        Named(row.id, row.display_name, row.account_enabled and not row.members_only)
+        for row in session.connection().execute(
+            _NAMED, {"tenant_id": actor.tenant_id, "ids": wanted}
+        )
+    ]
     if len(found) != len(wanted):
         raise Invalid(field, N_("One of these applications does not exist any more."))
     for application in found:
-        if application.members_only or not application.account_enabled:
+        if not application.takes_guests:
             raise Invalid(
                 field,
                 N_("%(name)s is for members only; guests cannot be assigned to it."),
@@ -75,23 +102,33 @@ def assign(
     now: datetime,
     *,
     principal_type: PrincipalType = PrincipalType.USER,
+    new_people: Container[UUID] = (),
 ) -> list[tuple[UUID, UUID]]:
-    """Assign (principal, application) pairs with default access; returns those that were new."""
+    """Assign (principal, application) pairs with default access; returns those that were new.
+
+    *new_people* were made in this transaction and hold nothing yet.
+    """
     pairs = list(dict.fromkeys(grants))
     if not pairs:
         return []
-    held = set(
-        session.execute(
-            select(AppRoleAssignment.principal_id, AppRoleAssignment.service_principal_id).where(
-                AppRoleAssignment.tenant_id == tenant_id,
-                AppRoleAssignment.principal_id.in_({principal for principal, _ in pairs}),
+    known = {principal for principal, _ in pairs if principal not in new_people}
+    held = set()
+    if known:
+        held = {
+            (row.principal_id, row.service_principal_id)
+            for row in session.execute(
+                select(
+                    AppRoleAssignment.principal_id, AppRoleAssignment.service_principal_id
+                ).where(
+                    AppRoleAssignment.tenant_id == tenant_id,
+                    AppRoleAssignment.principal_id.in_(known),
+                )
             )
-        )
-    )
+        }
     fresh = [pair for pair in pairs if pair not in held]
     if fresh:
         session.connection().execute(
-            insert(AppRoleAssignment.__table__),  # type: ignore[arg-type]
+            _INSERT,
             [
                 {
                     "tenant_id": tenant_id,

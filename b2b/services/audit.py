@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import BigInteger, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
@@ -65,20 +65,32 @@ class Entry:
     result: str = "success"
 
 
+_sequences = AuditSequence.__table__
+_NEXT = (
+    update(AuditSequence)
+    .where(_sequences.c.tenant_id == bindparam("in_tenant"))
+    .values(last=_sequences.c.last + bindparam("count", type_=BigInteger))
+    .returning(_sequences.c.last)
+)
+_LOCK = (
+    select(_sequences.c.last)
+    .where(_sequences.c.tenant_id == bindparam("tenant_id"))
+    .with_for_update()
+)
+_INSERT = insert(AuditEvent)
+
+
 def record(session: Session, actor: Actor, *entries: Entry) -> None:
     """Write *entries* with the next numbers of the tenant's sequence."""
     if not entries:
         return
-    last = session.execute(
-        update(AuditSequence)
-        .where(AuditSequence.tenant_id == actor.tenant_id)
-        .values(last=AuditSequence.last + len(entries))
-        .returning(AuditSequence.last)
-        .execution_options(synchronize_session=False)
+    connection = session.connection()
+    last = connection.execute(
+        _NEXT, {"in_tenant": actor.tenant_id, "count": len(entries)}
     ).scalar_one()
     first = last - len(entries) + 1
-    session.connection().execute(
-        insert(AuditEvent.__table__),  # type: ignore[arg-type]
+    connection.execute(
+        _INSERT,
         [
             {
                 "tenant_id": actor.tenant_id,
@@ -112,9 +124,9 @@ def lock(session: Session, tenant_id: UUID) -> None:
 
     PostgreSQL locks the row; SQLite has one writer anyway.
     """
-    session.execute(
-        select(AuditSequence.last).where(AuditSequence.tenant_id == tenant_id).with_for_update()
-    ).one()
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":
+        connection.execute(_LOCK, {"tenant_id": tenant_id}).one()
 
 
 def of_target(

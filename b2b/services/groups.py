@@ -1,15 +1,42 @@
 """Groups of a tenant and who is in them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.errors import N_, Invalid
 from b2b.models import Group, Membership, User
+
+_INSERT = insert(Membership)
+# Built once: making a statement costs more than running it.
+_groups = Group.__table__
+_NAMED = (
+    select(
+        _groups.c.id,
+        _groups.c.display_name,
+        _groups.c.membership_rule,
+        _groups.c.on_premises_sync_enabled.label("synced"),
+    )
+    .where(
+        _groups.c.tenant_id == bindparam("tenant_id"),
+        _groups.c.id.in_(bindparam("ids", expanding=True)),
+    )
+    .order_by(_groups.c.name_key, _groups.c.id)
+)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A group as an invitation speaks of it."""
+
+    id: UUID
+    display_name: str
+    takes_guests: bool
 
 
 def offered(session: Session, actor: Actor, *, limit: int = 200) -> Sequence[Group]:
@@ -28,16 +55,17 @@ def offered(session: Session, actor: Actor, *, limit: int = 200) -> Sequence[Gro
 
 def for_guests(
     session: Session, actor: Actor, ids: Iterable[UUID], *, field: str = "groups"
-) -> Sequence[Group]:
+) -> Sequence[Named]:
     """The groups *ids*; dynamic and synced ones are refused. Raises Invalid(field)."""
     wanted = list(dict.fromkeys(ids))
     if not wanted:
         return []
-    found = session.scalars(
-        select(Group)
-        .where(Group.tenant_id == actor.tenant_id, Group.id.in_(wanted))
-        .order_by(Group.name_key, Group.id)
-    ).all()
+    found = [
+        Named(row.id, row.display_name, row.membership_rule is None and not row.synced)
+        for row in session.connection().execute(
+            _NAMED, {"tenant_id": actor.tenant_id, "ids": wanted}
+        )
+    ]
     if len(found) != len(wanted):
         raise Invalid(field, N_("One of these groups does not exist any more."))
     for group in found:
@@ -51,31 +79,41 @@ def for_guests(
 
 
 def add(
-    session: Session, tenant_id: UUID, pairs: Iterable[tuple[UUID, UUID]], now: datetime
+    session: Session,
+    tenant_id: UUID,
+    pairs: Iterable[tuple[UUID, UUID]],
+    now: datetime,
+    *,
+    new_people: Mapping[UUID, str] | None = None,
 ) -> list[tuple[UUID, UUID]]:
-    """Put (user, group) pairs into effect; returns those that were new."""
+    """Put (user, group) pairs into effect; returns those that were new.
+
+    *new_people* were made in this transaction: their folded names, which need no looking up.
+    """
+    new = new_people or {}
     wanted = list(dict.fromkeys(pairs))
     if not wanted:
         return []
-    people = {user for user, _ in wanted}
-    held = set(
-        session.execute(
-            select(Membership.user_id, Membership.group_id).where(
-                Membership.tenant_id == tenant_id, Membership.user_id.in_(people)
+    people = {user for user, _ in wanted} - new.keys()
+    held = set()
+    names = dict(new)
+    if people:
+        held = {
+            (row.user_id, row.group_id)
+            for row in session.execute(
+                select(Membership.user_id, Membership.group_id).where(
+                    Membership.tenant_id == tenant_id, Membership.user_id.in_(people)
+                )
             )
-        )
-    )
+        }
+        for row in session.execute(
+            select(User.id, User.name_key).where(User.tenant_id == tenant_id, User.id.in_(people))
+        ):
+            names[row.id] = row.name_key
     fresh = [pair for pair in wanted if pair not in held]
     if fresh:
-        names = dict(
-            session.execute(
-                select(User.id, User.name_key).where(
-                    User.tenant_id == tenant_id, User.id.in_(people)
-                )
-            ).all()
-        )
         session.connection().execute(
-            insert(Membership.__table__),  # type: ignore[arg-type]
+            _INSERT,
             [
                 {
                     "tenant_id": tenant_id,

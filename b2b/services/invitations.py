@@ -17,9 +17,7 @@ from b2b.errors import N_, Conflict, Invalid, NotFound, Throttled
 from b2b.mail import outbox
 from b2b.models import (
     ExternalUserState,
-    Group,
     Invitation,
-    ServicePrincipal,
     Source,
     Tenant,
     TenantPolicy,
@@ -44,7 +42,6 @@ from b2b.services import invitation_letters as letters
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.invitation_letters import Wording
-from b2b.services.invitees import InvalidAddresses
 from b2b.services.permissions import Action
 
 MESSAGE_LONGEST = 2000
@@ -54,6 +51,10 @@ PER_MINUTE = 60
 _HEADER_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _rate_factor: float | None = 1.0
+# Built once: making a statement costs more than running it.
+_INSERT_USERS = insert(User)
+_INSERT_TOKENS = insert(UserToken)
+_INSERT_INVITATIONS = insert(Invitation)
 
 
 def configure(rate_factor: float | None) -> None:
@@ -92,8 +93,8 @@ class _Request:
     wording: Wording
     display_name: str | None
     send_message: bool
-    applications: Sequence[ServicePrincipal]
-    groups: Sequence[Group]
+    applications: Sequence[applications.Named]
+    groups: Sequence[groups.Named]
 
 
 def invite(
@@ -127,12 +128,13 @@ def invite_many(
     and
     InvalidAddresses with one entry for each address that cannot be invited.
     """
-    policy = policies.of(session, actor)
+    policy, tenant = policies.with_tenant(session, actor)
     policies.require_may_invite(policy, actor)
     request = _checked(
         session,
         actor,
         policy,
+        tenant,
         redirect_url,
         message,
         language,
@@ -142,7 +144,8 @@ def invite_many(
         group_ids,
     )
     audit.lock(session, actor.tenant_id)
-    wanted, known = invitees.sort_out(session, actor, policy, addresses_text, address_rules)
+    sorted_out = invitees.sort_out(session, actor, policy, tenant, addresses_text, address_rules)
+    wanted, known = sorted_out.wanted, sorted_out.guests
     if len(wanted) > 1 and request.display_name:
         raise Invalid("display_name", N_("A display name can be given for one address only."))
     _within_rate(session, actor, len(wanted))
@@ -150,18 +153,19 @@ def invite_many(
     outcomes: list[Invited] = []
     entries: list[Entry] = []
     mails: list[dict[str, Any]] = []
-    fresh = [address for address in wanted if address.key not in known]
     for address in wanted:
         if address.key in known:
             outcome = _again(actor, request, address, known[address.key], entries, mails)
         else:
             outcome = Invited(address, Result.INVITED, new_id(), new_id())
         outcomes.append(outcome)
-    if fresh:
-        new = [outcome for outcome in outcomes if outcome.result is Result.INVITED]
-        _insert(session, actor, request, new, entries, mails)
-    session.flush()
-    _give_access(session, actor, request, outcomes, entries)
+    new = [outcome for outcome in outcomes if outcome.result is Result.INVITED]
+    name_keys: dict[UUID, str] = {}
+    if new:
+        name_keys = _insert(session, actor, request, new, sorted_out.taken_upns, entries, mails)
+    if known:
+        session.flush()
+    _give_access(session, actor, request, outcomes, name_keys, entries)
     outbox.enqueue(session, *mails)
     audit.record(session, actor, *entries)
     return outcomes
@@ -171,6 +175,7 @@ def _checked(
     session: Session,
     actor: Actor,
     policy: TenantPolicy,
+    tenant: Tenant,
     redirect_url: str | None,
     message: str | None,
     language: str | None,
@@ -179,9 +184,6 @@ def _checked(
     application_ids: Iterable[UUID],
     group_ids: Iterable[UUID],
 ) -> _Request:
-    tenant = session.get(Tenant, actor.tenant_id)
-    if tenant is None:
-        raise NotFound()
     name = (display_name or "").strip() or None
     if name is not None:
         if len(name) > 256:
@@ -221,37 +223,6 @@ def clean_message(message: str | None) -> str | None:
     if len(text) > MESSAGE_LONGEST:
         raise Invalid("message", N_("At most %(longest)s characters."), longest=MESSAGE_LONGEST)
     return text or None
-
-
-def check_addresses(
-    session: Session, actor: Actor, texts: Sequence[str], *, address_rules: str = "reference"
-) -> list[tuple[str, Result | Invalid]]:
-    """What `invite_many` would do with each address, for the form's list; changes nothing."""
-    policy = policies.of(session, actor)
-    problems: list[tuple[str, Invalid]] = []
-    try:
-        wanted, known = invitees.sort_out(session, actor, policy, texts, address_rules)
-        told = {address.text: address for address in wanted}
-    except InvalidAddresses as error:
-        problems = error.problems
-        bad = {text for text, _ in problems}
-        good = [text for text in texts if text not in bad]
-        wanted, known = (
-            invitees.sort_out(session, actor, policy, good, address_rules) if good else ([], {})
-        )
-        told = {address.text: address for address in wanted}
-    verdicts: list[tuple[str, Result | Invalid]] = list(problems)
-    for text, address in told.items():
-        pair = known.get(address.key)
-        if pair is None:
-            verdicts.append((text, Result.INVITED))
-        elif not pair[0].is_pending:
-            verdicts.append((text, Result.COMPLETED))
-        elif _is_recent(pair[1], actor.now):
-            verdicts.append((text, Result.SAME))
-        else:
-            verdicts.append((text, Result.SENT_AGAIN))
-    return verdicts
 
 
 def _within_rate(session: Session, actor: Actor, count: int) -> None:
@@ -331,16 +302,20 @@ def _insert(
     actor: Actor,
     request: _Request,
     new: list[Invited],
+    taken_upns: set[str],
     entries: list[Entry],
     mails: list[dict[str, Any]],
-) -> None:
-    """Insert users, search words and invitations for *new* by Core: half the price of the ORM."""
+) -> dict[UUID, str]:
+    """Insert users, search words and invitations for *new* by Core: half the price of the ORM.
+
+    Returns the folded names by user.
+    """
     ring = links.keyring()
     number = user_listing.facet(
         UserType.GUEST, ExternalUserState.PENDING_ACCEPTANCE, Source.INVITED_USER
     )
     user_listing.ensure_facets(session, actor.tenant_id, {number})
-    upns = _free_upns(session, request.wording.tenant, actor.tenant_id, new)
+    upns = _free_upns(request.wording.tenant, new, taken_upns)
     people, tokens, invitations = [], [], []
     for outcome in new:
         address = outcome.address
@@ -370,7 +345,7 @@ def _insert(
                 "created_at": actor.now,
             }
         )
-        tokens += user_listing.token_rows(actor.tenant_id, outcome.user_id, name, address.text, upn)
+        tokens += user_listing.token_rows(actor.tenant_id, outcome.user_id, name, address.wire, upn)
         mail = None
         if request.send_message:
             mail = letters.row(
@@ -430,34 +405,21 @@ def _insert(
             ),
         ]
     connection = session.connection()
-    connection.execute(insert(User.__table__), people)  # type: ignore[arg-type]
-    connection.execute(insert(UserToken.__table__), tokens)  # type: ignore[arg-type]
-    connection.execute(insert(Invitation.__table__), invitations)  # type: ignore[arg-type]
+    connection.execute(_INSERT_USERS, people)
+    connection.execute(_INSERT_TOKENS, tokens)
+    connection.execute(_INSERT_INVITATIONS, invitations)
+    return {outcome.user_id: fold(request.display_name or outcome.address.local) for outcome in new}
 
 
-def _free_upns(
-    session: Session, tenant: Tenant, tenant_id: UUID, new: list[Invited]
-) -> dict[UUID, str]:
+def _free_upns(tenant: Tenant, new: list[Invited], taken: set[str]) -> dict[UUID, str]:
     """A UPN for each; on collision `_` and four hex digits of the object id (decisions.md, UPN)."""
-    plain = {
-        outcome.user_id: addresses.user_principal_name(outcome.address, tenant.initial_domain)
-        for outcome in new
-    }
-    taken = set(
-        session.scalars(
-            select(User.upn_key).where(
-                User.tenant_id == tenant_id,
-                User.deleted_at.is_(None),
-                User.upn_key.in_([fold(upn) for upn in plain.values()]),
-            )
-        )
-    )
     chosen: dict[UUID, str] = {}
-    for user_id, upn in plain.items():
+    for outcome in new:
+        upn = addresses.user_principal_name(outcome.address, tenant.initial_domain)
         if fold(upn) in taken:
-            upn = upn.replace("#EXT#", f"_{user_id.hex[-4:]}#EXT#")
+            upn = upn.replace("#EXT#", f"_{outcome.user_id.hex[-4:]}#EXT#")
         taken.add(fold(upn))
-        chosen[user_id] = upn
+        chosen[outcome.user_id] = upn
     return chosen
 
 
@@ -491,6 +453,7 @@ def _give_access(
     actor: Actor,
     request: _Request,
     outcomes: list[Invited],
+    name_keys: dict[UUID, str],
     entries: list[Entry],
 ) -> None:
     people = [outcome.user_id for outcome in outcomes]
@@ -501,12 +464,14 @@ def _give_access(
         actor.tenant_id,
         [(person, application) for person in people for application in names],
         actor.now,
+        new_people=name_keys,
     )
     joined = groups.add(
         session,
         actor.tenant_id,
         [(person, group) for person in people for group in group_names],
         actor.now,
+        new_people=name_keys,
     )
     shown = {outcome.user_id: outcome.address.text for outcome in outcomes}
     for person, application in assigned:
@@ -537,7 +502,7 @@ def draft(session: Session, actor: Actor, *, address: str, **facts: Any) -> dict
 
     An address that is not one yet is shown as it was typed. Raises Denied, Invalid.
     """
-    policy = policies.of(session, actor)
+    policy, tenant = policies.with_tenant(session, actor)
     policies.require_may_invite(policy, actor)
     asked = {
         "redirect_url": None,
@@ -548,7 +513,7 @@ def draft(session: Session, actor: Actor, *, address: str, **facts: Any) -> dict
         "group_ids": (),
         **facts,
     }
-    request = _checked(session, actor, policy, send_message=True, **asked)
+    request = _checked(session, actor, policy, tenant, send_message=True, **asked)
     try:
         shown = addresses.parse(address, rules="rfc")
     except Invalid:

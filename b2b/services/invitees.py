@@ -1,13 +1,15 @@
 """Whom a request to invite is about: each address by itself (invitations.md, section 6)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.errors import N_, Invalid
-from b2b.models import Invitation, TenantPolicy, User
+from b2b.models import Invitation, Tenant, TenantPolicy, User, fold
 from b2b.services import addresses, policies
 from b2b.services.addresses import Address
 
@@ -27,14 +29,24 @@ class InvalidAddresses(Invalid):
         self.problems = problems
 
 
+@dataclass(frozen=True)
+class Invitees:
+    """Addresses to invite, which of them are guests already, and the folded UPNs that are taken."""
+
+    wanted: list[Address]
+    guests: dict[str, tuple[User, Invitation]]
+    taken_upns: set[str]
+
+
 def sort_out(
     session: Session,
     actor: Actor,
     policy: TenantPolicy,
+    tenant: Tenant,
     texts: Sequence[str],
     rules: str,
-) -> tuple[list[Address], dict[str, tuple[User, Invitation]]]:
-    """Addresses to invite, and which of them are guests already. Raises InvalidAddresses."""
+) -> Invitees:
+    """Read and judge every address by itself. Raises Invalid, InvalidAddresses."""
     if not texts:
         raise Invalid("addresses", N_("Enter an e-mail address."))
     if len(texts) > MOST_AT_ONCE:
@@ -53,7 +65,11 @@ def sort_out(
         else:
             wanted.setdefault(address.key, (text, address))
     own = policies.own_domains(session, actor, {a.domain for _, a in wanted.values()})
-    found = _known(session, actor, list(wanted))
+    upns = [
+        fold(addresses.user_principal_name(address, tenant.initial_domain))
+        for _, address in wanted.values()
+    ]
+    found, taken = _known(session, actor, list(wanted), upns)
     guests: dict[str, tuple[User, Invitation]] = {}
     for key, (text, address) in wanted.items():
         user, invitation = found.get(key, (None, None))
@@ -77,7 +93,7 @@ def sort_out(
     if problems:
         order = {text: number for number, text in enumerate(texts)}
         raise InvalidAddresses(sorted(problems, key=lambda pair: order[pair[0]]))
-    return [address for _, address in wanted.values()], guests
+    return Invitees([address for _, address in wanted.values()], guests, taken)
 
 
 def _already_inside(user: User) -> Invalid:
@@ -98,29 +114,52 @@ def _already_inside(user: User) -> Invalid:
     )
 
 
+_users = User.__table__
+
+
+def _one_way(column: ColumnElement[Any], keys: str) -> Select[Any]:
+    return select(_users.c.id, _users.c.upn_key).where(
+        _users.c.tenant_id == bindparam("tenant_id"),
+        _users.c.deleted_at.is_(None),
+        column.in_(bindparam(keys, expanding=True)),
+    )
+
+
+# One arm for each index; built once, since making a statement costs more than running it.
+_FIND = union_all(
+    _one_way(_users.c.invited_key, "keys").where(_users.c.invited_key.is_not(None)),
+    _one_way(_users.c.mail_key, "keys"),
+    _one_way(_users.c.upn_key, "upn_keys"),
+)
+
+
 def _known(
-    session: Session, actor: Actor, address_keys: list[str]
-) -> dict[str, tuple[User, Invitation | None]]:
-    """People of the tenant who have one of these addresses, with their invitation if they have
-    one.
-    """
+    session: Session, actor: Actor, address_keys: list[str], upn_keys: list[str]
+) -> tuple[dict[str, tuple[User, Invitation | None]], set[str]]:
+    """People of the tenant who have one of these addresses, and the UPNs that are taken."""
     if not address_keys:
-        return {}
+        return {}, set()
+    hits = (
+        session.connection()
+        .execute(
+            _FIND,
+            {
+                "tenant_id": actor.tenant_id,
+                "keys": address_keys,
+                "upn_keys": address_keys + upn_keys,
+            },
+        )
+        .all()
+    )
+    if not hits:
+        return {}, set()
     rows = session.execute(
         select(User, Invitation)
         .outerjoin(
             Invitation,
             (Invitation.tenant_id == User.tenant_id) & (Invitation.user_id == User.id),
         )
-        .where(
-            User.tenant_id == actor.tenant_id,
-            User.deleted_at.is_(None),
-            or_(
-                User.invited_key.in_(address_keys),
-                User.mail_key.in_(address_keys),
-                User.upn_key.in_(address_keys),
-            ),
-        )
+        .where(User.tenant_id == actor.tenant_id, User.id.in_({hit.id for hit in hits}))
     )
     wanted = set(address_keys)
     found: dict[str, tuple[User, Invitation | None]] = {}
@@ -128,4 +167,4 @@ def _known(
         for key in {user.invited_key, user.mail_key, user.upn_key} & wanted:
             if key is not None:
                 found[key] = (user, invitation)
-    return found
+    return found, {hit.upn_key for hit in hits}

@@ -4,7 +4,7 @@ lead.
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from b2b import links
@@ -17,6 +17,7 @@ from b2b.models import (
     DomainList,
     LandingPages,
     Role,
+    Tenant,
     TenantPolicy,
 )
 from b2b.services import permissions
@@ -25,11 +26,28 @@ from b2b.services.addresses import Address
 _INVITER_ROLES = {Role.GLOBAL_ADMINISTRATOR, Role.USER_ADMINISTRATOR, Role.GUEST_INVITER}
 
 
+# Built once: making a statement costs more than running it.
+_OWN_DOMAINS = select(Domain.__table__.c.name).where(
+    Domain.__table__.c.tenant_id == bindparam("tenant_id"),
+    Domain.__table__.c.name.in_(bindparam("names", expanding=True)),
+    Domain.__table__.c.verified_at.is_not(None),
+)
+_WITH_TENANT = (
+    select(TenantPolicy, Tenant)
+    .join(Tenant, Tenant.id == TenantPolicy.tenant_id)
+    .where(TenantPolicy.tenant_id == bindparam("tenant_id"))
+)
+
+
 def of(session: Session, actor: Actor) -> TenantPolicy:
     """The tenant's external collaboration settings."""
-    return session.execute(
-        select(TenantPolicy).where(TenantPolicy.tenant_id == actor.tenant_id)
-    ).scalar_one()
+    return with_tenant(session, actor)[0]
+
+
+def with_tenant(session: Session, actor: Actor) -> tuple[TenantPolicy, Tenant]:
+    """The settings together with the tenant itself: one query."""
+    policy, tenant = session.execute(_WITH_TENANT, {"tenant_id": actor.tenant_id}).one()
+    return policy, tenant
 
 
 def may_invite(policy: TenantPolicy, actor: Actor) -> bool:
@@ -88,13 +106,9 @@ def domain_refusal(policy: TenantPolicy, address: Address) -> Invalid | None:
 def own_domains(session: Session, actor: Actor, domains: Iterable[str]) -> set[str]:
     """Those of *domains* that this tenant has verified."""
     return set(
-        session.scalars(
-            select(Domain.name).where(
-                Domain.tenant_id == actor.tenant_id,
-                Domain.name.in_(list(domains)),
-                Domain.verified_at.is_not(None),
-            )
-        )
+        session.connection()
+        .execute(_OWN_DOMAINS, {"tenant_id": actor.tenant_id, "names": list(domains)})
+        .scalars()
     )
 
 

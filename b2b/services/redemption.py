@@ -262,6 +262,7 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
             "bound_at": actor.now,
         },
     )
+    before = opened.user.display_name
     changes = _take_over(opened, identity, actor.now)
     user = opened.user
     session.execute(
@@ -270,7 +271,7 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
     sessions.end_all(session, actor, user)
     user.last_sign_in_at = actor.now
     users.refacet(session, user)
-    users.rename(session, user)
+    users.rename(session, user, before)
     actor = replace(actor, display_name=user.display_name)
     audit.record(
         session,

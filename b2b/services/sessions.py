@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from b2b import keys
 from b2b.actor import Actor, ExternalIdentity
-from b2b.models import DirectoryRoleAssignment, Session, Tenant, User, new_id
+from b2b.models import DirectoryRoleAssignment, Session, Tenant, User, UserType, new_id
 
 # threats.md, 3.
 MEMBER_IDLE = timedelta(hours=8)
@@ -19,6 +19,44 @@ MEMBER_LIFE = timedelta(days=14)
 GUEST_LIFE = timedelta(hours=24)
 SEEN_EVERY = timedelta(minutes=5)
 """How old `seen_at` may grow before a request writes it again."""
+
+
+_person, _home = User.__table__.alias("person"), User.__table__.alias("home")
+_kept, _tenant = Session.__table__, Tenant.__table__
+_held = DirectoryRoleAssignment.__table__
+# Built once: making a statement costs more than running it, and every request runs this one.
+_FIND = (
+    select(
+        _kept,
+        _person.c.display_name,
+        _person.c.user_principal_name,
+        _person.c.mail,
+        _person.c.user_type,
+        _person.c.account_enabled,
+        _person.c.deleted_at,
+        _person.c.sessions_valid_from,
+        _person.c.preferred_language,
+        _tenant.c.display_name.label("tenant_name"),
+        _tenant.c.primary_domain,
+        _home.c.account_enabled.label("home_enabled"),
+        _home.c.deleted_at.label("home_deleted_at"),
+        _home.c.sessions_valid_from.label("home_valid_from"),
+        _held.c.role,
+    )
+    .select_from(_kept)
+    .outerjoin(
+        _person, (_person.c.tenant_id == _kept.c.tenant_id) & (_person.c.id == _kept.c.user_id)
+    )
+    .outerjoin(_tenant, _tenant.c.id == _kept.c.tenant_id)
+    .outerjoin(
+        _home,
+        (_home.c.tenant_id == _kept.c.home_tenant_id) & (_home.c.id == _kept.c.home_user_id),
+    )
+    .outerjoin(
+        _held, (_held.c.tenant_id == _kept.c.tenant_id) & (_held.c.user_id == _kept.c.user_id)
+    )
+    .where(_kept.c.id_hash == bindparam("id_hash"))
+)
 
 
 @dataclass(frozen=True)
@@ -96,73 +134,41 @@ def find(
 ) -> Live | None:
     """The session behind a cookie, or None if it is unknown, over, or its person may not sign in.
 
-    One query for session, person, tenant and home account; one for directory roles.
+    One query, a row for each directory role.
     """
-    home = User.__table__.alias("home")
-    row = session.execute(
-        select(
-            Session,
-            User.display_name,
-            User.user_principal_name,
-            User.mail,
-            User.user_type,
-            User.account_enabled,
-            User.deleted_at,
-            User.sessions_valid_from,
-            User.preferred_language,
-            Tenant.display_name.label("tenant_name"),
-            Tenant.primary_domain,
-            home.c.account_enabled.label("home_enabled"),
-            home.c.deleted_at.label("home_deleted_at"),
-            home.c.sessions_valid_from.label("home_valid_from"),
-        )
-        .outerjoin(User, (User.tenant_id == Session.tenant_id) & (User.id == Session.user_id))
-        .outerjoin(Tenant, Tenant.id == Session.tenant_id)
-        .outerjoin(
-            home,
-            (home.c.tenant_id == Session.home_tenant_id) & (home.c.id == Session.home_user_id),
-        )
-        .where(Session.id_hash == keys.digest(secret))
-    ).one_or_none()
-    if row is None:
+    rows = session.connection().execute(_FIND, {"id_hash": keys.digest(secret)}).all()
+    if not rows:
         return None
-    kept: Session = row.Session
+    kept = rows[0]
     if kept.expires_at <= now:
         return None
     if kept.idle_seconds and kept.seen_at + timedelta(seconds=kept.idle_seconds) <= now:
         return None
     if kept.home_user_id is not None and (
-        not row.home_enabled
-        or row.home_deleted_at is not None
-        or (row.home_valid_from is not None and kept.created_at < row.home_valid_from)
+        not kept.home_enabled
+        or kept.home_deleted_at is not None
+        or (kept.home_valid_from is not None and kept.created_at < kept.home_valid_from)
     ):
         return None
     actor = None
     if kept.user_id is not None and kept.tenant_id is not None:
         if (
-            not row.account_enabled
-            or row.deleted_at is not None
-            or (row.sessions_valid_from is not None and kept.created_at < row.sessions_valid_from)
+            not kept.account_enabled
+            or kept.deleted_at is not None
+            or (kept.sessions_valid_from is not None and kept.created_at < kept.sessions_valid_from)
         ):
             return None
         actor = Actor(
             tenant_id=kept.tenant_id,
-            tenant_name=row.tenant_name,
-            tenant_domain=row.primary_domain,
+            tenant_name=kept.tenant_name,
+            tenant_domain=kept.primary_domain,
             now=now,
             user_id=kept.user_id,
-            display_name=row.display_name,
-            user_principal_name=row.user_principal_name,
-            mail=row.mail,
-            is_guest=row.user_type == "Guest",
-            roles=frozenset(
-                session.scalars(
-                    select(DirectoryRoleAssignment.role).where(
-                        DirectoryRoleAssignment.tenant_id == kept.tenant_id,
-                        DirectoryRoleAssignment.user_id == kept.user_id,
-                    )
-                )
-            ),
+            display_name=kept.display_name,
+            user_principal_name=kept.user_principal_name,
+            mail=kept.mail,
+            is_guest=kept.user_type is UserType.GUEST,
+            roles=frozenset(row.role for row in rows if row.role is not None),
             correlation_id=correlation_id,
             ip_address=ip_address,
             user_agent=user_agent,
@@ -187,7 +193,7 @@ def find(
         actor,
         kept.created_at,
         kept.seen_at,
-        row.preferred_language or identity.preferred_language,
+        kept.preferred_language or identity.preferred_language,
     )
 
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, func, literal, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -23,12 +34,17 @@ from b2b.models import (
     fold,
 )
 from b2b.models.base import LAST, Id, key_type
-from b2b.services import permissions
+from b2b.services import addresses, permissions
 from b2b.services.permissions import Action
 
 PAGE = 50
 COUNTED_TO = 10_000
 """Totals are exact up to here (decisions.md, totals on lists)."""
+_INSERT_FACET: dict[str, Any] = {
+    "postgresql": postgresql.insert(UserFacet).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(UserFacet).on_conflict_do_nothing(),
+}
+_known_facets: set[tuple[UUID, int]] = set()
 _SOURCES = list(Source)
 _STATES: list[ExternalUserState | None] = [None, *ExternalUserState]
 _TYPES = list(UserType)
@@ -56,12 +72,16 @@ def facet(
 
 def ensure_facets(session: Session, tenant_id: UUID, facets: Iterable[int]) -> None:
     """Remember that *facets* occur in the tenant; a no-op for those known already."""
-    dialect = session.get_bind().dialect.name
-    make: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    session.execute(
-        make(UserFacet.__table__).on_conflict_do_nothing(),
-        [{"tenant_id": tenant_id, "facet": number} for number in facets],
-    )
+    connection = session.connection()
+    for number in facets:
+        if (tenant_id, number) in _known_facets:
+            continue
+        done = connection.execute(
+            _INSERT_FACET[connection.dialect.name], {"tenant_id": tenant_id, "facet": number}
+        )
+        if not done.rowcount:
+            # Committed before, and facets are never taken away: no need to ask again.
+            _known_facets.add((tenant_id, number))
 
 
 def words(*texts: str | None) -> set[str]:
@@ -76,14 +96,41 @@ def words(*texts: str | None) -> set[str]:
     return {word[:64] for word in found}
 
 
+def words_of(name: str, mail: str | None, upn: str) -> set[str]:
+    """What somebody is found by; an internationalised domain in both spellings."""
+    return words(name, mail, upn, addresses.in_unicode(mail) if mail else None)
+
+
 def token_rows(
     tenant_id: UUID, user_id: UUID, name: str, mail: str | None, upn: str
 ) -> list[dict[str, Any]]:
     """Rows for UserToken."""
     return [
         {"tenant_id": tenant_id, "token": word, "user_id": user_id}
-        for word in words(name, mail, upn)
+        for word in words_of(name, mail, upn)
     ]
+
+
+def reindex(session: Session, user: User, name_before: str) -> None:
+    """Bring the search words in line with a changed display name."""
+    old = words_of(name_before, user.mail, user.user_principal_name)
+    new = words_of(user.display_name, user.mail, user.user_principal_name)
+    if old - new:
+        session.execute(
+            delete(UserToken).where(
+                UserToken.tenant_id == user.tenant_id,
+                UserToken.token.in_(old - new),
+                UserToken.user_id == user.id,
+            )
+        )
+    if new - old:
+        session.execute(
+            insert(UserToken),
+            [
+                {"tenant_id": user.tenant_id, "token": word, "user_id": user.id}
+                for word in new - old
+            ],
+        )
 
 
 @dataclass(frozen=True)

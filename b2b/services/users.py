@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    delete,
     func,
     insert,
     select,
@@ -48,18 +47,6 @@ def refacet(session: Session, user: User) -> None:
         deleted=user.deleted_at is not None,
     )
     user_listing.ensure_facets(session, user.tenant_id, {user.facet})
-
-
-def _reindex(session: Session, user: User) -> None:
-    session.execute(
-        delete(UserToken).where(UserToken.tenant_id == user.tenant_id, UserToken.user_id == user.id)
-    )
-    session.execute(
-        insert(UserToken),
-        user_listing.token_rows(
-            user.tenant_id, user.id, user.display_name, user.mail, user.user_principal_name
-        ),
-    )
 
 
 def get(session: Session, actor: Actor, user_id: UUID) -> User:
@@ -272,7 +259,7 @@ def update_profile(session: Session, actor: Actor, user_id: UUID, **values: str 
         user = get(session, actor, user_id)
     else:
         user = _for_change(session, actor, user_id, Action.UPDATE_USER)
-    changes = []
+    changes, before = [], user.display_name
     for name, given in values.items():
         title, longest = PROFILE[name]
         value = (given or "").strip() or None
@@ -286,7 +273,7 @@ def update_profile(session: Session, actor: Actor, user_id: UUID, **values: str 
             changes.append(Change(title, getattr(user, name), value))
             setattr(user, name, value)
     if changes:
-        rename(session, user)
+        rename(session, user, before)
         audit.record(
             session,
             actor,
@@ -300,15 +287,17 @@ def mark_profile_reviewed(session: Session, actor: Actor, user_id: UUID) -> None
     get(session, actor, user_id).profile_reviewed_at = actor.now
 
 
-def rename(session: Session, user: User) -> None:
-    """Bring keys and search words in line with a changed name."""
+def rename(session: Session, user: User, before: str) -> None:
+    """Bring keys and search words in line with a changed name; *before* is the old one."""
+    if user.display_name == before:
+        return
     user.name_key = fold(user.display_name)
+    user_listing.reindex(session, user, before)
     session.execute(
         update(Membership)
         .where(Membership.tenant_id == user.tenant_id, Membership.user_id == user.id)
         .values(name_key=user.name_key)
     )
-    _reindex(session, user)
 
 
 def create_member(

@@ -35,6 +35,11 @@ from b2b.web.forms import AtMost, Form, required
 from b2b.web.headers import as_letter
 
 
+def _as_id(value: str | UUID) -> UUID:
+    """The field coerces what was typed and what is offered alike."""
+    return value if isinstance(value, UUID) else UUID(value)
+
+
 class InviteForm(Form):
     """Whom to invite, to what, and with which words."""
 
@@ -42,22 +47,28 @@ class InviteForm(Form):
         lazy_gettext("E-mail addresses"), validators=[required(N_("Enter an e-mail address."))]
     )
     display_name = StringField(lazy_gettext("Display name"), validators=[AtMost(256)])
-    applications = SelectMultipleField(lazy_gettext("Applications"), coerce=str)
-    groups = SelectMultipleField(lazy_gettext("Groups"), coerce=str)
+    # The service checks these against the directory, in the transaction that uses them.
+    applications = SelectMultipleField(
+        lazy_gettext("Applications"), coerce=_as_id, validate_choice=False
+    )
+    groups = SelectMultipleField(lazy_gettext("Groups"), coerce=_as_id, validate_choice=False)
     message = TextAreaField(
         lazy_gettext("Personal message"), validators=[AtMost(invitations.MESSAGE_LONGEST)]
     )
     language = SelectField(lazy_gettext("Language of the mail"))
 
     def offer(self) -> None:
-        """Fill the choices from the directory."""
+        """Fill the choices from the directory, for showing."""
         session, who = db.session(), actor()
         self.applications.choices = [
-            (str(found.id), found.display_name) for found in applications.offered(session, who)
+            (found.id, found.display_name) for found in applications.offered(session, who)
         ]
         self.groups.choices = [
-            (str(found.id), found.display_name) for found in groups.offered(session, who)
+            (found.id, found.display_name) for found in groups.offered(session, who)
         ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.language.choices = [
             ("", gettext("As the organisation’s setting")),
             *((code, context.NAMES[code]) for code in context.shipped_languages()),
@@ -69,8 +80,8 @@ class InviteForm(Form):
             "display_name": self.display_name.data,
             "message": self.message.data,
             "language": self.language.data or None,
-            "application_ids": [UUID(chosen) for chosen in self.applications.data or []],
-            "group_ids": [UUID(chosen) for chosen in self.groups.data or []],
+            "application_ids": self.applications.data or [],
+            "group_ids": self.groups.data or [],
         }
 
 
@@ -82,9 +93,7 @@ class ButtonForm(Form):
 @allowed(Action.READ_DIRECTORY)
 def invite() -> ResponseReturnValue:
     """Invite external user."""
-    policies.require_may_invite(policies.of(db.session(), actor()), actor())
     form = InviteForm(data={"addresses": request.args.get("address", "")[:320]})
-    form.offer()
     problems: list[tuple[str, str]] = []
     if form.validate_on_submit():
         with form.reporting(Conflict):
@@ -103,6 +112,8 @@ def invite() -> ResponseReturnValue:
             for sentence in _sentences(outcomes):
                 flash(sentence, "ok")
             return redirect(_after(outcomes), 303)
+    policies.require_may_invite(policies.of(db.session(), actor()), actor())
+    form.offer()
     return render_template("admin/users/invite.html", form=form, problems=problems)
 
 
@@ -142,7 +153,6 @@ def _sentence(result: Result, names: list[str]) -> str:
 def invite_preview() -> ResponseReturnValue:
     """The mail as the guest will see it, for the frame beside the form; changes nothing."""
     form = InviteForm(formdata=request.form if request.method == "POST" else None)
-    form.offer()
     chosen = form.facts()
     typed = addresses.split_many(form.addresses.data or "")
     try:

@@ -1,0 +1,29 @@
+"""`make bench`: each figure beside its baseline, measured in one run; exit status 1 below the
+bar.
+"""
+
+import sys
+
+from bench import invite_form
+
+BENCHES = [invite_form]
+
+
+def main() -> int:
+    """Run all, or those named on the command line."""
+    wanted = sys.argv[1:]
+    failed = False
+    for bench in BENCHES:
+        if wanted and bench.__name__.rpartition(".")[2] not in wanted:
+            continue
+        result = bench.run()
+        failed |= not result.holds
+        print(
+            f"{'ok  ' if result.holds else 'FAIL'} {result.name}: {result.value:.2f} (at most {result.bar})"
+        )
+        print(f"     {result.detail}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
