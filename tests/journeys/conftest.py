@@ -1,0 +1,107 @@
+"""Journeys: the real program, a real Chromium, and people with a browser each."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from tests.journeys.people import Visitor
+from tests.journeys.program import Program
+from tests.journeys.words import ENGLISH, Words
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+on_both_databases = pytest.mark.parametrize(
+    "program",
+    ["sqlite", pytest.param("postgres", marks=[pytest.mark.long, pytest.mark.postgres])],
+    indirect=True,
+)
+"""On SQLite always, on PostgreSQL too in `make test-all`."""
+
+
+def launch(playwright: Playwright) -> Browser:
+    """The system's Chromium."""
+    return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def program(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Program]:
+    """The whole program with its demo, fresh for this test; its log must hold no errors."""
+    if getattr(request, "param", "sqlite") == "postgres":
+        with request.getfixturevalue("postgres_template").fresh() as url:
+            yield from _running(Program(tmp_path, database_url=url))
+    else:
+        yield from _running(Program(tmp_path))
+
+
+def _running(program: Program) -> Iterator[Program]:
+    try:
+        yield program.start()
+    finally:
+        program.stop()
+    assert program.faults == []
+
+
+@pytest.fixture(scope="session")
+def seen_by_axe() -> set[str]:
+    """Pages that were checked already; one look at each kind of page is enough."""
+    return set()
+
+
+Enter = Callable[..., Visitor]
+
+
+@pytest.fixture
+def enter(
+    chromium: Browser, program: Program, seen_by_axe: set[str], request: pytest.FixtureRequest
+) -> Iterator[Enter]:
+    """Lets somebody in: `enter("Sam", words=KOREAN, viewport=PHONE)`. No page may have a fault."""
+    visitors: list[Visitor] = []
+
+    def enter(name: str, *, words: Words = ENGLISH, **options: Any) -> Visitor:
+        visitors.append(Visitor(name, chromium, program, words, seen_by_axe, **options))
+        return visitors[-1]
+
+    request.node.stash[_VISITORS] = visitors
+    yield enter
+    for visitor in visitors:
+        visitor.context.close()
+    complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
+    assert complaints == []
+
+
+_VISITORS = pytest.StashKey[list[Visitor]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[pytest.TestReport]:
+    """A failed journey says where to find pictures of what everybody saw last."""
+    report: pytest.TestReport = yield
+    if report.when == "call" and report.failed:
+        folder = item.funcargs["tmp_path"]  # type: ignore[attr-defined]
+        lines = []
+        for visitor in item.stash.get(_VISITORS, []):
+            lines += [f"{visitor.page.url} {path}" for path in visitor.picture(folder)]
+            lines += visitor.complaints
+        if lines:
+            report.sections.append(("what was on the screens", "\n".join(lines)))
+    return report

@@ -1,0 +1,262 @@
+"""The nine steps, played by people at browsers against the running program."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from b2b.models import ExternalUserState, Provider, Source, UserType
+from tests.journeys import story
+from tests.journeys.conftest import Enter, on_both_databases
+from tests.journeys.program import Guest, Program
+from tests.journeys.story import INVITATION, MESSAGE, OTTO, PHRASE, SAM
+from tests.journeys.words import ENGLISH, Words
+
+pytestmark = pytest.mark.browser
+
+INVITED = ["Add user", "Invite external user", "Add app role assignment grant to user"]
+
+
+def found(program: Program, address: str) -> Guest:
+    guest = program.guest(address)
+    assert guest is not None
+    return guest
+
+
+def assert_invited(guest: Guest, upn: str, address: str, name: str) -> None:
+    """3. A guest user who has not answered."""
+    assert guest.user | {"id": None} == {
+        "id": None,
+        "user_principal_name": upn,
+        "mail": address,
+        "user_type": UserType.GUEST,
+        "creation_type": "Invitation",
+        "source": Source.INVITED_USER,
+        "external_user_state": ExternalUserState.PENDING_ACCEPTANCE,
+        "account_enabled": True,
+        "deleted_at": None,
+        "profile_reviewed_at": None,
+        "display_name": name,
+        "given_name": None,
+        "surname": None,
+        "preferred_language": None,
+        "company_name": None,
+    }
+    assert guest.identity is None
+    assert guest.invitation["version"] == 1
+    assert guest.invitation["inviter_name"] == "John Doe"
+    for moment in ("opened_at", "signed_in_at", "accepted_at", "declined_at"):
+        assert guest.invitation[moment] is None
+    assert guest.audit == [
+        (
+            "Add user",
+            "John Doe",
+            [
+                ("UserType", None, "Guest"),
+                ("UserState", None, "PendingAcceptance"),
+                ("Source", None, "Invited user"),
+            ],
+        ),
+        ("Invite external user", "John Doe", []),
+        (
+            "Add app role assignment grant to user",
+            "John Doe",
+            [("Application", None, "WoodGrove Projects")],
+        ),
+    ]
+
+
+def assert_accepted(
+    before: Guest,
+    after: Guest,
+    *,
+    source: Source,
+    identity: dict[str, Any],
+    profile: dict[str, str | None],
+    changes: list[tuple[str, Any, Any]],
+) -> None:
+    """7. Bound, Accepted, with the profile of the sign-in, and all of it in the audit log."""
+    assert after.user["external_user_state"] is ExternalUserState.ACCEPTED
+    assert after.user["source"] is source
+    assert after.identity == identity
+    assert {name: after.user[name] for name in profile} == profile
+    for kept in ("id", "user_principal_name", "mail", "user_type", "creation_type"):
+        assert after.user[kept] == before.user[kept]
+    moments = [after.invitation[m] for m in ("opened_at", "signed_in_at", "accepted_at")]
+    assert moments == sorted(moments)
+    assert after.invitation["declined_at"] is None
+    assert after.audit[: len(before.audit)] == before.audit
+    [update, redeem] = after.audit[len(before.audit) : len(before.audit) + 2]
+    name = after.user["display_name"]
+    accepted_on = after.invitation["accepted_at"].isoformat()
+    assert update == (
+        "Update user",
+        name,
+        [
+            *changes,
+            ("UserState", "PendingAcceptance", "Accepted"),
+            ("AcceptedOn", None, accepted_on),
+            ("Source", "Invited user", str(source)),
+            ("Identity", "woodgrove.example", str(identity["provider"])),
+        ],
+    )
+    assert redeem == ("Redeem external user invite", name, [])
+
+
+def play_sam(program: Program, enter: Enter, words: Words, **browser: Any) -> None:
+    """All nine steps for Sam, who makes a personal account on the way."""
+    subject = words.say(INVITATION, organisation="WoodGrove")
+    john = story.opens_the_portal(enter("John", words=words, **browser))
+    sam = story.waits_at_the_inbox(enter("Sam", words=words, **browser))
+    expect(story.row_of(sam, SAM, subject)).to_have_count(0)
+    assert program.guest(SAM) is None
+
+    language = "ko" if words.lang == "ko" else ""
+    story.fills_in_the_form(john, SAM, name="Sam", language=language)
+    story.sees_the_preview(john, MESSAGE, "WoodGrove Projects", words.say("Get Started"))
+    assert program.guest(SAM) is None, "a preview invites nobody"
+    story.sends(john, SAM).sees("Sam", SAM, MESSAGE, "WoodGrove Projects", at=story.PERSON)
+    before = found(program, SAM)
+    assert_invited(before, "gsamoogle_gmail.com#EXT#@woodgrove.example", SAM, "Sam")
+    assert program.account("Personal accounts", SAM) is None
+
+    story.opens_the_mail(sam, SAM, subject)
+    story.reads_every_view(
+        sam, MESSAGE, "WoodGrove Projects", words.say("Get Started"), source="X-Invitation-Id"
+    )
+    [mail] = program.mails(SAM)
+    assert mail.sender == words.say("%(name)s from %(organisation)s", name="John Doe",
+                                    organisation="WoodGrove")  # fmt: skip
+    story.gets_started(sam)
+    story.sees_who_invites(sam, MESSAGE, "g•••e@g•••.com")
+    assert found(program, SAM) == before, "a visit changes nothing"
+    sam.presses("Get Started")
+    story.proves_the_address(sam, SAM)
+    story.makes_an_account(sam, "Sam", "Oogle")
+    story.reviews_permissions(sam, "Sam Oogle", SAM)
+    waiting = found(program, SAM)
+    assert waiting.user == before.user
+    assert waiting.audit == before.audit
+    sam.presses("Accept")
+    story.sees_the_profile(sam, Display_name="Sam Oogle", Given_name="Sam", Surname="Oogle")
+    assert_accepted(
+        before,
+        found(program, SAM),
+        source=Source.PERSONAL_ACCOUNT,
+        identity={
+            "issuer": str(program.tenant_id("Personal accounts")),
+            "subject": str(program.account("Personal accounts", SAM)),
+            "provider": Provider.PERSONAL,
+            "label": SAM,
+        },
+        profile={
+            "display_name": "Sam Oogle",
+            "given_name": "Sam",
+            "surname": "Oogle",
+            "preferred_language": words.lang,
+        },
+        changes=[
+            ("DisplayName", "Sam", "Sam Oogle"),
+            ("GivenName", None, "Sam"),
+            ("Surname", None, "Oogle"),
+            ("PreferredLanguage", None, words.lang),
+        ],
+    )
+
+    sam.fills({"Company": "Oogle Drawings"}).presses("Save and continue")
+    story.sees_my_apps(sam)
+    assert found(program, SAM).user["company_name"] == "Oogle Drawings"
+    story.opens_the_link(sam, mail)
+    story.is_welcome_back(sam)
+    sam.presses("Continue as %(name)s", name="Sam Oogle")
+    story.sees_my_apps(sam)
+    story.signs_out(sam)
+    story.opens_the_link(sam, mail)
+    story.is_welcome_back(sam).presses("Get Started")
+    sam.sees("Enter your password", at="/signin/password")
+    sam.fills({"Password": PHRASE}).presses("Sign in")
+    story.sees_my_apps(sam)
+
+    look_after_sam(program, john, sam)
+
+
+def look_after_sam(program: Program, john: Any, sam: Any) -> None:
+    """9. Sam is an ordinary user by now: found, read about, blocked, let in again, deleted."""
+    story.finds(john, "oogle", "Sam Oogle", state="Accepted", source="Microsoft Account")
+    said = john.say
+    happened = story.reads_the_timeline(john)
+    assert happened[:3] == [
+        said("Added to the directory"),
+        said("Invited"),
+        said("Assigned to an application"),
+    ]
+    for title in ("Mail sent to the mail server", "Accepted the invitation", "Signed in"):
+        assert said(title) in happened, title
+    john.presses("Block sign-in")
+    story.told(john, "%(name)s is blocked and signed out everywhere.", name="Sam Oogle")
+    sam.goes_to("/myapps").sees("Sign in", at="/signin")
+    john.presses("Allow sign-in")
+    story.told(john, "%(name)s may sign in again.", name="Sam Oogle")
+    story.sign_in(sam, SAM, PHRASE)
+    story.sees_my_apps(sam)
+    john.follows("Delete").sees("Delete %(name)s?", SAM, name="Sam Oogle")
+    john.presses("Delete %(name)s", name="Sam Oogle")
+    story.told(john, "%(name)s is deleted and can be restored for 30 days.", name="Sam Oogle")
+    sam.goes_to("/myapps").sees("Sign in", at="/signin")
+    assert found(program, SAM).activities[-3:] == [
+        "Disable account",
+        "Enable account",
+        "Delete user",
+    ]
+
+
+@on_both_databases
+def test_sam_makes_a_personal_account_on_the_way(program: Program, enter: Enter) -> None:
+    play_sam(program, enter, ENGLISH)
+
+
+@on_both_databases
+def test_otto_signs_in_at_contoso(program: Program, enter: Enter) -> None:
+    john = story.opens_the_portal(enter("John"))
+    story.fills_in_the_form(john, OTTO)
+    story.sends(john, OTTO).sees("otto.brandt", at=story.PERSON)
+    before = found(program, OTTO)
+    assert_invited(before, "otto.brandt_contoso.example#EXT#@woodgrove.example", OTTO,
+                   "otto.brandt")  # fmt: skip
+    mail = program.wait_for_mail(OTTO)
+
+    otto = story.opens_the_link(enter("Otto"), mail)
+    story.sees_who_invites(otto, MESSAGE).presses("Get Started")
+    otto.sees("Enter your password", "Contoso", at="/signin/password")
+    otto.fills({"Password": program.password(OTTO)}).presses("Sign in")
+    story.reviews_permissions(otto, "Otto Brandt", OTTO).presses("Accept")
+    story.sees_the_profile(otto, Display_name="Otto Brandt", Surname="Brandt").presses("Skip")
+    story.sees_my_apps(otto)
+    assert_accepted(
+        before,
+        found(program, OTTO),
+        source=Source.EXTERNAL_DIRECTORY,
+        identity={
+            "issuer": str(program.tenant_id("Contoso")),
+            "subject": str(program.account("Contoso", OTTO)),
+            "provider": Provider.DIRECTORY,
+            "label": OTTO,
+        },
+        profile={
+            "display_name": "Otto Brandt",
+            "given_name": "Otto",
+            "surname": "Brandt",
+            "preferred_language": "en",
+        },
+        changes=[
+            ("DisplayName", "otto.brandt", "Otto Brandt"),
+            ("GivenName", None, "Otto"),
+            ("Surname", None, "Brandt"),
+            ("PreferredLanguage", None, "en"),
+        ],
+    )
+    assert len(program.mails(OTTO)) == 1, "no code is mailed to somebody with a directory"
+    story.signs_out(otto)
+    otto.goes_to("/myapps")
+    story.sign_in(otto, OTTO)
+    story.finds(john, "otto", "Otto Brandt", source="External Azure Active Directory")
