@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
 from b2b.services import permissions
@@ -10,6 +11,15 @@ from b2b.services.permissions import Action
 from b2b.web import context
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+@bp.before_request
+def _guests_elsewhere() -> ResponseReturnValue | None:
+    """Guests without a role are shown the way to My Apps, whichever page they ask for."""
+    actor = context.actor_or_none()
+    if actor is None or permissions.allows(actor, Action.READ_DIRECTORY):
+        return None
+    return render_template("admin/guests_elsewhere.html"), 403
 
 
 @bp.context_processor
