@@ -21,6 +21,7 @@ from b2b.sink.server import run as run_sink
 from b2b.sink.smtp import SinkSettings
 from b2b.sink.store import Store
 from config import Config
+from tests import factories
 from tests.cast import Cast, make_cast
 from tests.databases import PostgresTemplate, SQLiteTemplate
 from tests.pages import Browser
@@ -128,6 +129,24 @@ def browser(app: Flask) -> Browser:
 def john(app: Flask, cast: Cast) -> Browser:
     """A browser in which John Doe is signed in to WoodGrove's portal."""
     return Browser(app).sign_in("john.doe@woodgrove.example", cast.password)
+
+
+@pytest.fixture
+def adele(app: Flask, cast: Cast) -> Browser:
+    """A browser in which Adele Vance, a member without roles, is signed in."""
+    return Browser(app).sign_in("adele.vance@woodgrove.example", cast.password)
+
+
+@pytest.fixture
+def otto(app: Flask, cast: Cast, clock: Clock) -> Browser:
+    """A browser in which Otto of Contoso acts as an accepted guest of WoodGrove."""
+    with app.app_context(), worker.transaction() as session:
+        invited = factories.invite(session, cast, clock.now, "otto.brandt@contoso.example")
+        identity = factories.hosted(session, "otto.brandt@contoso.example")
+        factories.accept(session, cast, invited, clock.now, identity)
+    browser = Browser(app).sign_in("otto.brandt@contoso.example", cast.password)
+    assert browser.get(f"/myapps?tenantid={cast.woodgrove}").path == "/myapps"
+    return browser
 
 
 class Mailroom:

@@ -1,7 +1,5 @@
 """The main job through the pages, without scripts: invite, mail, redeem, My Apps."""
 
-import re
-
 from flask import Flask
 from sqlalchemy import select
 
@@ -9,26 +7,10 @@ from b2b.extensions import db
 from b2b.models import AuditEvent, ExternalUserState, Identity, Invitation, Provider, Source, User
 from tests.cast import Cast
 from tests.conftest import Mailroom
+from tests.letters import code_in, link_in
 from tests.pages import Browser
 
 SAM = "gsamoogle@gmail.com"
-
-
-def link_in(source: bytes) -> str:
-    from b2b.sink import message
-
-    text = message.read(source).text
-    found = re.search(r"http://localhost:5000/redeem\?rd=\S+", text)
-    assert found, text
-    return found[0]
-
-
-def code_in(source: bytes) -> str:
-    from b2b.sink import message
-
-    found = re.search(r"\b(\d{4} \d{4})\b", message.read(source).text)
-    assert found
-    return found[1]
 
 
 def invite(john: Browser, cast: Cast, *addresses: str, **values: object) -> None:
@@ -83,10 +65,14 @@ def test_sam_is_invited_and_redeems_with_a_personal_account_made_on_the_way(
         assert sam.source is Source.PERSONAL_ACCOUNT
         assert sam.external_user_state is ExternalUserState.ACCEPTED
         assert (sam.display_name, sam.given_name, sam.surname) == ("Sam Oogle", "Sam", "Oogle")
-        identity = db.session.execute(select(Identity).where(Identity.user_id == sam.id)).scalar_one()
+        identity = db.session.execute(
+            select(Identity).where(Identity.user_id == sam.id)
+        ).scalar_one()
         assert identity.provider is Provider.PERSONAL
         assert identity.issuer == str(cast.consumer)
-        row = db.session.execute(select(Invitation).where(Invitation.user_id == sam.id)).scalar_one()
+        row = db.session.execute(
+            select(Invitation).where(Invitation.user_id == sam.id)
+        ).scalar_one()
         assert row.accepted_at is not None
         activities = db.session.scalars(
             select(AuditEvent.activity)
