@@ -35,7 +35,7 @@ class Group(Base):
 
 
 class Membership(Base):
-    """A person in a group. The name stands in the key so that a group lists its people by name."""
+    """A person in a group."""
 
     __tablename__ = "memberships"
     __table_args__ = (
@@ -43,7 +43,6 @@ class Membership(Base):
                              ondelete="CASCADE"),
         ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
                              ondelete="CASCADE"),
-        Index("ix_memberships_by_name", "tenant_id", "group_id", "name_key", "user_id"),
         Index("ix_memberships_of_user", "tenant_id", "user_id", "group_id"),
         {"sqlite_with_rowid": False},
     )  # fmt: skip

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, select, union_all
+from sqlalchemy import ColumnElement, Select, bindparam, null, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.errors import N_, Invalid
-from b2b.models import Invitation, Tenant, TenantPolicy, User, fold
+from b2b.models import Domain, Invitation, Tenant, TenantPolicy, User, fold
+from b2b.models.base import Id
 from b2b.services import addresses, policies
 from b2b.services.addresses import Address
 
@@ -64,12 +65,11 @@ def sort_out(
             problems.append((text, error))
         else:
             wanted.setdefault(address.key, (text, address))
-    own = policies.own_domains(session, actor, {a.domain for _, a in wanted.values()})
     upns = [
         fold(addresses.user_principal_name(address, tenant.initial_domain))
         for _, address in wanted.values()
     ]
-    found, taken = _known(session, actor, list(wanted), upns)
+    own, found, taken = _known(session, actor, [a for _, a in wanted.values()], upns)
     guests: dict[str, tuple[User, Invitation]] = {}
     for key, (text, address) in wanted.items():
         user, invitation = found.get(key, (None, None))
@@ -125,8 +125,15 @@ def _one_way(column: ColumnElement[Any], keys: str) -> Select[Any]:
     )
 
 
-# One arm for each index; built once, since making a statement costs more than running it.
+_domains = Domain.__table__
+# One arm for each index, and the tenant's own domains in the same breath; built once, since making
+# a statement costs more than running it.
 _FIND = union_all(
+    select(type_coerce(null(), Id).label("id"), _domains.c.name.label("upn_key")).where(
+        _domains.c.tenant_id == bindparam("tenant_id"),
+        _domains.c.name.in_(bindparam("domains", expanding=True)),
+        _domains.c.verified_at.is_not(None),
+    ),
     _one_way(_users.c.invited_key, "keys").where(_users.c.invited_key.is_not(None)),
     _one_way(_users.c.mail_key, "keys"),
     _one_way(_users.c.upn_key, "upn_keys"),
@@ -134,37 +141,42 @@ _FIND = union_all(
 
 
 def _known(
-    session: Session, actor: Actor, address_keys: list[str], upn_keys: list[str]
-) -> tuple[dict[str, tuple[User, Invitation | None]], set[str]]:
-    """People of the tenant who have one of these addresses, and the UPNs that are taken."""
-    if not address_keys:
-        return {}, set()
+    session: Session, actor: Actor, asked: list[Address], upn_keys: list[str]
+) -> tuple[set[str], dict[str, tuple[User, Invitation | None]], set[str]]:
+    """Domains of *asked* that are the tenant's own, people who have one of these addresses, and the
+    UPNs that are taken.
+    """
+    if not asked:
+        return set(), {}, set()
+    wanted = {address.key for address in asked}
     hits = (
         session.connection()
         .execute(
             _FIND,
             {
                 "tenant_id": actor.tenant_id,
-                "keys": address_keys,
-                "upn_keys": address_keys + upn_keys,
+                "domains": list({address.domain for address in asked}),
+                "keys": list(wanted),
+                "upn_keys": [*wanted, *upn_keys],
             },
         )
         .all()
     )
-    if not hits:
-        return {}, set()
+    own = {hit.upn_key for hit in hits if hit.id is None}
+    ids = {hit.id for hit in hits if hit.id is not None}
+    if not ids:
+        return own, {}, set()
     rows = session.execute(
         select(User, Invitation)
         .outerjoin(
             Invitation,
             (Invitation.tenant_id == User.tenant_id) & (Invitation.user_id == User.id),
         )
-        .where(User.tenant_id == actor.tenant_id, User.id.in_({hit.id for hit in hits}))
+        .where(User.tenant_id == actor.tenant_id, User.id.in_(ids))
     )
-    wanted = set(address_keys)
     found: dict[str, tuple[User, Invitation | None]] = {}
     for user, invitation in rows:
         for key in {user.invited_key, user.mail_key, user.upn_key} & wanted:
             if key is not None:
                 found[key] = (user, invitation)
-    return found, {hit.upn_key for hit in hits}
+    return own, found, {hit.upn_key for hit in hits if hit.id is not None}

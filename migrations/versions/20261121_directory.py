@@ -696,9 +696,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("memberships", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_memberships_by_name", ["tenant_id", "group_id", "name_key", "user_id"], unique=False
-        )
-        batch_op.create_index(
             "ix_memberships_of_user", ["tenant_id", "user_id", "group_id"], unique=False
         )
 
@@ -725,7 +722,6 @@ def downgrade() -> None:
     op.drop_table("passwords")
     with op.batch_alter_table("memberships", schema=None) as batch_op:
         batch_op.drop_index("ix_memberships_of_user")
-        batch_op.drop_index("ix_memberships_by_name")
 
     op.drop_table("memberships")
     with op.batch_alter_table("invitations", schema=None) as batch_op:

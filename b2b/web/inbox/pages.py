@@ -4,6 +4,7 @@ Opening a message marks it read, as in any inbox; that is a GET which changes th
 nothing in the directory. All else that changes something is a form.
 """
 
+import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from flask import (
     redirect,
     render_template,
     request,
+    send_file,
     url_for,
 )
 from flask.typing import ResponseReturnValue
@@ -299,9 +301,15 @@ def part(message_id: str, part_id: str) -> ResponseReturnValue:
 
 def _download(content: bytes, name: str) -> Response:
     """A file to be saved, never shown in our origin whatever its sender calls it (BOX-2)."""
-    response = Response(content, mimetype="application/octet-stream")
-    response.headers.set("Content-Disposition", "attachment", filename=name)
+    response = send_file(
+        io.BytesIO(content),
+        mimetype="application/octet-stream",
+        as_attachment=True,
+        download_name=name,
+        etag=False,
+    )
     response.headers["Content-Security-Policy"] = _DOWNLOAD_POLICY
+    response.headers["Cache-Control"] = "no-store"
     return response
 
 
