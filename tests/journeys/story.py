@@ -231,3 +231,32 @@ def signs_out(visitor: Visitor) -> Visitor:
     """8. By the account menu."""
     visitor.page.locator("summary.me").click()
     return visitor.presses("Sign out").sees("You are signed out", at="/signedout")
+
+
+def reaches(visitor: Visitor, target: Locator) -> Visitor:
+    """With the Tab key alone; whatever has the focus on the way can be seen to have it."""
+    for _ in range(40):
+        visitor.page.keyboard.press("Tab")
+        assert visitor.page.evaluate(
+            """() => {
+                const focused = document.activeElement, style = getComputedStyle(focused);
+                return focused === document.body || focused.matches(":focus-visible")
+                    && (style.outlineStyle !== "none" || style.boxShadow !== "none");
+            }"""
+        ), f"the focus cannot be seen: {visitor.page.url}"
+        if target.evaluate("element => element === document.activeElement"):
+            return visitor
+    raise AssertionError(f"not reached with Tab: {target}")
+
+
+def types(visitor: Visitor, english: str, text: str) -> Visitor:
+    """Reach a field and type into it."""
+    reaches(visitor, visitor.field(english)).page.keyboard.type(text)
+    return visitor
+
+
+def hits_enter_on(visitor: Visitor, english: str) -> Visitor:
+    """Reach a button and press it with the keyboard."""
+    reaches(visitor, visitor.button(english))
+    visitor.leaving(lambda: visitor.page.keyboard.press("Enter"))
+    return visitor

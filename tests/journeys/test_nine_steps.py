@@ -1,19 +1,23 @@
 """The nine steps, played by people at browsers against the running program."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
 from b2b.models import ExternalUserState, Provider, Source, UserType
 from tests.journeys import story
+from tests.journeys.client import Client
 from tests.journeys.conftest import Enter, on_both_databases
-from tests.journeys.program import Guest, Program
+from tests.journeys.people import PHONE, Visitor
+from tests.journeys.program import ROOT, Guest, Program
 from tests.journeys.story import INVITATION, MESSAGE, OTTO, PHRASE, SAM
-from tests.journeys.words import ENGLISH, Words
+from tests.journeys.words import ENGLISH, KOREAN, Words
 
 pytestmark = pytest.mark.browser
 
+KOREAN_IS_THERE = (ROOT / "translations/ko/LC_MESSAGES/messages.po").exists()
 INVITED = ["Add user", "Invite external user", "Add app role assignment grant to user"]
 
 
@@ -180,7 +184,7 @@ def play_sam(program: Program, enter: Enter, words: Words, **browser: Any) -> No
     look_after_sam(program, john, sam)
 
 
-def look_after_sam(program: Program, john: Any, sam: Any) -> None:
+def look_after_sam(program: Program, john: Visitor, sam: Visitor) -> None:
     """9. Sam is an ordinary user by now: found, read about, blocked, let in again, deleted."""
     story.finds(john, "oogle", "Sam Oogle", state="Accepted", source="Microsoft Account")
     said = john.say
@@ -260,3 +264,224 @@ def test_otto_signs_in_at_contoso(program: Program, enter: Enter) -> None:
     otto.goes_to("/myapps")
     story.sign_in(otto, OTTO)
     story.finds(john, "otto", "Otto Brandt", source="External Azure Active Directory")
+
+
+@pytest.mark.long
+@on_both_databases
+def test_several_are_invited_and_one_stays_with_mailed_codes(
+    program: Program, enter: Enter
+) -> None:
+    nadia, omar = "nadia.haddad@partner.example", "omar@partner.example"
+    john = story.opens_the_portal(enter("John"))
+    story.fills_in_the_form(john, nadia, omar, message="").presses("Invite")
+    john.sees("Users", nadia, omar, at="/admin/users")
+    story.told(john, "Invited 2 people: %(shown)s.", shown=f"{nadia}, {omar}")
+    before = found(program, nadia)
+    assert_invited(before, "nadia.haddad_partner.example#EXT#@woodgrove.example", nadia,
+                   "nadia.haddad")  # fmt: skip
+    assert_invited(found(program, omar), "omar_partner.example#EXT#@woodgrove.example", omar,
+                   "omar")  # fmt: skip
+    program.wait_for_mail(omar)
+    mail = program.wait_for_mail(nadia)
+
+    guest = story.opens_the_link(enter("Nadia"), mail)
+    story.sees_who_invites(guest).presses("Get Started")
+    story.proves_the_address(guest, nadia)
+    story.reviews_permissions(guest, nadia).presses("Accept")
+    story.sees_the_profile(guest, Display_name="nadia.haddad")
+    assert_accepted(
+        before,
+        found(program, nadia),
+        source=Source.PASSCODE,
+        identity={
+            "issuer": "mail",
+            "subject": nadia,
+            "provider": Provider.PASSCODE,
+            "label": nadia,
+        },
+        profile={"display_name": "nadia.haddad", "given_name": None, "surname": None},
+        changes=[],
+    )
+    guest.fills({"Display name": "Nadia Haddad"}).presses("Save and continue")
+    story.sees_my_apps(guest)
+    assert found(program, nadia).user["display_name"] == "Nadia Haddad"
+    assert found(program, nadia).audit[-1] == (
+        "Update user",
+        "nadia.haddad",
+        [("DisplayName", "nadia.haddad", "Nadia Haddad")],
+    )
+    story.signs_out(guest)
+
+    # A code each time, asked for from the sign-in page as well.
+    guest.goes_to("/signin").fills({"E-mail address": nadia}).presses("Continue")
+    guest.sees("Enter your password", nadia).presses("Mail me a code instead")
+    story.proves_the_address(guest, nadia, 3)
+    story.sees_my_apps(guest)
+    story.finds(john, "nadia", "Nadia Haddad", source="Email one-time passcode")
+    assert found(program, omar).activities == INVITED
+
+
+@pytest.mark.long
+@on_both_databases
+def test_declining_shares_nothing_and_the_same_link_works_later(
+    program: Program, enter: Enter
+) -> None:
+    john = story.opens_the_portal(enter("John"))
+    story.fills_in_the_form(john, OTTO)
+    story.sends(john, OTTO)
+    before = found(program, OTTO)
+    mail = program.wait_for_mail(OTTO)
+
+    otto = story.opens_the_link(enter("Otto"), mail)
+    story.sees_who_invites(otto).presses("Get Started")
+    otto.fills({"Password": program.password(OTTO)}).presses("Sign in")
+    story.reviews_permissions(otto).presses("Cancel")
+    otto.sees("You declined the invitation", "John Doe is told", at="/redeem/declined")
+    declined = found(program, OTTO)
+    assert declined.user == before.user
+    assert declined.identity is None
+    assert declined.invitation["declined_at"] is not None
+    assert declined.audit == [*before.audit, ("Decline external user invite", "otto.brandt", [])]
+    assert "declined" in program.wait_for_mail(story.JOHN).subject
+    john.page.reload()
+    john.sees("otto.brandt", at=story.PERSON)
+    expect(john.main.locator(".title")).to_contain_text("Declined")
+    otto.goes_to("/myapps").sees("Sign in", at="/signin")
+
+    story.opens_the_link(otto, mail)
+    story.sees_who_invites(otto, "You declined on").presses("Get Started")
+    otto.fills({"Password": program.password(OTTO)}).presses("Sign in")
+    story.reviews_permissions(otto).presses("Accept")
+    story.sees_the_profile(otto).presses("Skip")
+    story.sees_my_apps(otto)
+    after = found(program, OTTO)
+    assert after.user["source"] is Source.EXTERNAL_DIRECTORY
+    assert after.user["external_user_state"] is ExternalUserState.ACCEPTED
+    assert after.invitation["declined_at"] is None
+    assert after.activities == [
+        *INVITED,
+        "Decline external user invite",
+        "Update user",
+        "Redeem external user invite",
+    ]
+    assert "accepted" in program.wait_for_mail(story.JOHN, 2).subject
+
+
+@pytest.mark.long
+def test_sending_again_makes_a_new_link_and_ends_the_old_one(
+    program: Program, enter: Enter
+) -> None:
+    john = story.opens_the_portal(enter("John"))
+    story.fills_in_the_form(john, SAM)
+    story.sends(john, SAM)
+    first = program.wait_for_mail(SAM)
+    john.presses("Send again")
+    story.told(john, "Sent again to %(shown)s; earlier links stop working.", shown=SAM)
+    second = program.wait_for_mail(SAM, 2)
+    assert first.link != second.link
+
+    sam = enter("Sam")
+    sam.allowed.add(404)
+    story.opens_the_link(sam, first).sees("This link cannot be used", at="/redeem")
+    story.opens_the_link(sam, second)
+    story.sees_who_invites(sam)
+    assert found(program, SAM).activities == [*INVITED, "Resend invitation"]
+    assert found(program, SAM).invitation["version"] == 2
+
+
+@pytest.mark.long
+def test_sam_on_a_narrow_phone(program: Program, enter: Enter) -> None:
+    play_sam(program, enter, ENGLISH, viewport=PHONE, is_mobile=True, has_touch=True)
+
+
+@pytest.mark.long
+def test_sam_without_javascript(program: Program, enter: Enter) -> None:
+    play_sam(program, enter, ENGLISH, java_script_enabled=False)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not KOREAN_IS_THERE, reason="no Korean catalogue yet")
+def test_sam_in_korean(program: Program, enter: Enter) -> None:
+    play_sam(program, enter, KOREAN)
+
+
+@pytest.mark.long
+def test_sam_redeems_with_the_keyboard_alone(program: Program, enter: Enter) -> None:
+    john = story.opens_the_portal(enter("John"))
+    story.fills_in_the_form(john, SAM)
+    story.sends(john, SAM)
+
+    sam = story.opens_the_link(enter("Sam"), program.wait_for_mail(SAM))
+    story.sees_who_invites(sam)
+    story.hits_enter_on(sam, "Get Started").sees("Check your mail")
+    story.types(sam, "Code", program.wait_for_mail(SAM, 2).code)
+    sam.leaving(lambda: sam.page.keyboard.press("Enter"))
+    sam.sees("Make a personal account")
+    story.types(sam, "Given name", "Sam")
+    story.types(sam, "Surname", "Oogle")
+    story.types(sam, "New password", PHRASE)
+    story.hits_enter_on(sam, "Make the account")
+    story.reviews_permissions(sam)
+    story.hits_enter_on(sam, "Accept")
+    story.sees_the_profile(sam, Display_name="Sam Oogle")
+    story.hits_enter_on(sam, "Skip")
+    story.sees_my_apps(sam)
+    story.reaches(sam, sam.page.locator("summary.me")).page.keyboard.press("Enter")
+    story.hits_enter_on(sam, "Sign out").sees("You are signed out")
+
+
+@pytest.mark.long
+def test_somebody_else_who_is_signed_in_is_told_both_accounts_and_may_switch(
+    program: Program, enter: Enter
+) -> None:
+    john = story.opens_the_portal(enter("John"))
+    story.fills_in_the_form(john, SAM)
+    story.sends(john, SAM)
+    mail = program.wait_for_mail(SAM)
+    before = found(program, SAM)
+
+    adele = enter("Adele")
+    adele.goes_to("/myapps")
+    story.sign_in(adele, "adele.vance@woodgrove.example").sees("Apps", at="/myapps")
+    adele.allowed.add(403)
+    story.opens_the_link(adele, mail)
+    adele.sees("This invitation is for another account", "adele.vance@woodgrove.example",
+               "g•••e@g•••.com", at="/redeem")  # fmt: skip
+    assert found(program, SAM) == before
+    adele.presses("Switch account")
+    story.sees_who_invites(adele).presses("Get Started")
+    story.proves_the_address(adele, SAM)
+    story.makes_an_account(adele, "Sam", "Oogle")
+    story.reviews_permissions(adele, SAM).presses("Accept")
+    story.sees_the_profile(adele, Display_name="Sam Oogle")
+    identity = found(program, SAM).identity
+    assert identity is not None
+    assert identity["label"] == SAM
+
+
+@pytest.mark.long
+def test_a_link_scanner_leaves_the_link_as_it_was(program: Program, enter: Enter) -> None:
+    john = story.opens_the_portal(enter("John"))
+    story.fills_in_the_form(john, SAM)
+    story.sends(john, SAM)
+    mail = program.wait_for_mail(SAM)
+    before = found(program, SAM)
+
+    scanner = Client(program.url)
+    for number in range(50):
+        answer = scanner.request("HEAD" if number % 2 else "GET", mail.link)
+        assert answer.status == 200
+        assert urlsplit(answer.url).path == "/redeem"
+    robot = story.opens_the_link(enter("Robot"), mail)
+    story.sees_who_invites(robot)
+    robot.page.wait_for_load_state("networkidle")
+    assert robot.path == "/redeem", "scripts send nothing by themselves"
+    assert found(program, SAM) == before
+    assert len(program.mails(SAM)) == 1
+
+    sam = story.opens_the_link(enter("Sam"), mail)
+    story.sees_who_invites(sam).presses("Get Started")
+    story.proves_the_address(sam, SAM).presses("Use a mailed code each time instead")
+    story.reviews_permissions(sam, SAM).presses("Accept")
+    story.sees_the_profile(sam)
+    assert found(program, SAM).user["source"] is Source.PASSCODE

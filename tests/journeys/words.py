@@ -18,3 +18,9 @@ class Words:
 
 
 ENGLISH = Words("en-GB", "en")
+
+KOREAN = Words(
+    "ko-KR",
+    "ko",
+    {},
+)
