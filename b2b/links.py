@@ -19,6 +19,9 @@ _OWN_PAGES = {
 }
 """Portal hosts of the real service, which lead to this installation's own pages (decisions.md)."""
 
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_IPV6 = re.compile(r"[0-9a-f:.]*:[0-9a-f:.]*")
+
 _base_url = "http://localhost:5000"
 _keyring: Keyring | None = None
 
@@ -102,7 +105,7 @@ def landing_page(url: str, *, listed_hosts: list[str] | None = None) -> str:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise refused from error
-    if not host or "@" in parts.netloc or not re.fullmatch(r"[a-z0-9.:-]+", host):
+    if not host or "@" in parts.netloc or not (_NAME.fullmatch(host) or _IPV6.fullmatch(host)):
         raise refused
     known = host in _OWN_PAGES or _is_own(parts.scheme, parts.netloc)
     if parts.scheme == "http":
