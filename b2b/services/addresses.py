@@ -90,7 +90,7 @@ def parse(text: str, *, field: str = "address", rules: str = "reference") -> Add
     if not text or len(text) > 320 or _FORBIDDEN.search(text) or " " in text:
         raise one
     local, at, domain = text.rpartition("@")
-    if not at or not local or not domain:
+    if not at or not local or not domain or (rules == "reference" and "@" in local):
         raise one
     if not local.isascii():
         raise Invalid(
@@ -99,7 +99,7 @@ def parse(text: str, *, field: str = "address", rules: str = "reference") -> Add
         )
     if rules == "reference":
         for character in local:
-            if character in _REFUSED or character == "@":
+            if character in _REFUSED:
                 raise Invalid(
                     field,
                     N_("“%(character)s” is not allowed before the @."),

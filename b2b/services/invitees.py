@@ -24,7 +24,7 @@ class InvalidAddresses(Invalid):
     def __init__(self, problems: list[tuple[str, Invalid]]) -> None:
         super().__init__(
             "addresses",
-            N_("%(count)s of these addresses cannot be invited. Nothing was sent."),
+            N_("Nothing was sent. Addresses that cannot be invited: %(count)s"),
             count=len(problems),
         )
         self.problems = problems

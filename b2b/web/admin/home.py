@@ -20,7 +20,7 @@ def home() -> ResponseReturnValue:
     kinds = {
         "everyone": Filters(),
         "guests": Filters(user_type=UserType.GUEST),
-        "waiting": Filters(state=ExternalUserState.PENDING_ACCEPTANCE),
+        "waiting": Filters(state=ExternalUserState.PENDING_ACCEPTANCE, enabled=True),
         "blocked": Filters(enabled=False),
     }
     totals = {
