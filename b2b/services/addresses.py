@@ -123,7 +123,8 @@ def parse(text: str, *, field: str = "address", rules: str = "reference") -> Add
         ascii_domain = (checked.ascii_domain or "").lower()
     except EmailNotValidError as error:
         raise one from error
-    if "." not in ascii_domain:
+    # A domain of one label, four numbers, and what RFC 5321, 4.5.3.1.1, has no room for.
+    if not re.search(r"\.[a-z0-9-]*[a-z][a-z0-9-]*$", ascii_domain) or len(local) > 64:
         raise one
     return Address(local, ascii_domain)
 
