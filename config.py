@@ -75,6 +75,10 @@ class Config:
     """Threads of each web process."""
     DELIVERY_BATCH: int = 20
     """Mails that a worker leases at a time."""
+    MAIL_LEASE: float = 300.0
+    """Seconds that they are its own. If it dies they wait that long; shorter than sending takes,
+    and another worker sends them as well.
+    """
     SHUTDOWN_GRACE: float = 30.0
     """Seconds for what is running to finish at SIGTERM; `make run` uses 5."""
     BUSY_TIMEOUT: float = 5.0

@@ -78,6 +78,7 @@ class Worker:
                 clock=clock.now,
                 stopping=self._stop.is_set,
                 batch=self._app.config["DELIVERY_BATCH"],
+                lasting=timedelta(seconds=self._app.config["MAIL_LEASE"]),
             )
             log.info("worker started", extra={"owner": self._owner})
             self._guarded(self._plan)

@@ -6,7 +6,7 @@ import smtplib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import flask_mail
 from flask import current_app
@@ -123,19 +123,27 @@ class Deliverer:
         clock: Callable[[], datetime],
         stopping: Callable[[], bool],
         batch: int = 20,
+        lasting: timedelta = outbox.LEASE,
     ) -> None:
         self._transaction = transaction
         self._owner = owner
         self._clock = clock
         self._stopping = stopping
         self._batch = batch
+        self._lasting = lasting
         self._connection: Connection | None = None
 
     def run(self) -> Outcome:
         """Lease one batch and settle every row of it."""
         outcome = Outcome()
         with self._transaction() as session:
-            mails = outbox.lease(session, self._owner, now=self._clock(), limit=self._batch)
+            mails = outbox.lease(
+                session,
+                self._owner,
+                now=self._clock(),
+                limit=self._batch,
+                lasting=self._lasting,
+            )
         outcome.leased = len(mails)
         for number, mail in enumerate(mails):
             if self._stopping() or outcome.unreachable:

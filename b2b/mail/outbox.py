@@ -106,8 +106,10 @@ def has_due(session: Session, *, now: datetime) -> bool:
     )
 
 
-def lease(session: Session, owner: str, *, now: datetime, limit: int) -> list[Leased]:
-    """Take up to *limit* due rows for LEASE; nobody else gets them meanwhile.
+def lease(
+    session: Session, owner: str, *, now: datetime, limit: int, lasting: timedelta = LEASE
+) -> list[Leased]:
+    """Take up to *limit* due rows, for the time of *lasting*; nobody else gets them meanwhile.
 
     The attempt is counted before it is made, so that a row which kills its worker is parked at
     last.
@@ -126,7 +128,7 @@ def lease(session: Session, owner: str, *, now: datetime, limit: int) -> list[Le
             OutboxMessage.state == MailState.QUEUED,
         )
         .values(
-            due_at=now + LEASE,
+            due_at=now + lasting,
             lease_owner=owner,
             attempts=OutboxMessage.attempts + 1,
             fence=OutboxMessage.fence + 1,
