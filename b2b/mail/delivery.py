@@ -4,12 +4,14 @@ import contextlib
 import logging
 import smtplib
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import flask_mail
 from flask import current_app
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from b2b.mail import compose, outbox
@@ -132,6 +134,7 @@ class Deliverer:
         self._batch = batch
         self._lasting = lasting
         self._connection: Connection | None = None
+        self._until = 0.0
 
     def run(self) -> Outcome:
         """Lease one batch and settle every row of it."""
@@ -145,8 +148,11 @@ class Deliverer:
                 lasting=self._lasting,
             )
         outcome.leased = len(mails)
+        # Half the lease is left for the last mail: a slow server must not make us send what
+        # another worker has taken over meanwhile (threats.md, REL-3).
+        self._until = time.monotonic() + self._lasting.total_seconds() / 2
         for number, mail in enumerate(mails):
-            if self._stopping() or outcome.unreachable:
+            if self._stopping() or time.monotonic() > self._until:
                 self._release(mails[number:])
                 break
             self._one(mail, outcome)
@@ -167,6 +173,20 @@ class Deliverer:
         with self._transaction() as session:
             for mail in mails:
                 outbox.release(session, mail, now=self._clock())
+
+    def _write(self, what: Callable[[Session], bool]) -> bool:
+        """Settle a row in a transaction of its own, waiting for a database that is locked or away.
+
+        Giving up would send the mail again when its lease is over.
+        """
+        while True:
+            try:
+                with self._transaction() as session:
+                    return what(session)
+            except DBAPIError:
+                if time.monotonic() > self._until:
+                    raise
+                time.sleep(0.2)
 
     def _one(self, mail: Leased, outcome: Outcome) -> None:
         if mail.attempts > outbox.MAX_CRASHES:
@@ -202,8 +222,7 @@ class Deliverer:
             return
         if refused is None:
             # Before QUIT, and by itself: a crash from here on repeats nothing (threats.md, REL-2).
-            with self._transaction() as session:
-                kept = outbox.sent(session, mail, now=self._clock())
+            kept = self._write(lambda session: outbox.sent(session, mail, now=self._clock()))
             outcome.sent += 1
             if not kept:
                 log.warning("lease was lost while sending", extra={"outbox_id": str(mail.id)})
@@ -216,8 +235,7 @@ class Deliverer:
     def _settle(
         self, mail: Leased, how: Callable[..., bool], reason: str, outcome: Outcome
     ) -> None:
-        with self._transaction() as session:
-            how(session, mail, reason, now=self._clock())
+        self._write(lambda session: how(session, mail, reason, now=self._clock()))
         if how is outbox.failed:
             outcome.failed += 1
         else:
