@@ -50,13 +50,21 @@ class Client:
         return self.request("GET", path)
 
     def submit(self, page: Answer, **values: Any) -> Answer:
-        """Send the first form of the main part with *values*, as a browser would."""
+        """Send the first form of the main part, as a browser would with *values* filled in."""
         form = page.soup.select_one("main form[method=post]")
         assert form is not None, f"no form on {page.url}"
-        token = form.select_one("input[name=csrf_token]")
-        assert token is not None
-        data = {"csrf_token": token["value"], **values}
-        return self.request("POST", urljoin(page.url, str(form.get("action") or page.url)), data)
+        data: dict[str, Any] = {}
+        for field in form.select("input[name], select[name], textarea[name]"):
+            name, kind = str(field["name"]), field.get("type")
+            if field.name == "select":
+                chosen = field.select_one("option[selected]") or field.select_one("option")
+                data[name] = chosen.get("value", "") if chosen else ""
+            elif field.name == "textarea":
+                data[name] = field.get_text().removeprefix("\n")
+            elif kind not in ("checkbox", "radio", "submit") or field.has_attr("checked"):
+                data[name] = field.get("value", "")
+        target = urljoin(page.url, str(form.get("action") or page.url))
+        return self.request("POST", target, data | values)
 
     def request(self, method: str, url: str, data: dict[str, Any] | None = None) -> Answer:
         """Ask, and follow redirects."""

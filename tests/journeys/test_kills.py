@@ -1,0 +1,235 @@
+"""SIGKILL and SIGTERM while people are being invited: what was confirmed is kept, whole."""
+
+import itertools
+import random
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.journeys.client import BROKEN, Answer, Client
+from tests.journeys.program import PARTS, Program, until
+from tests.journeys.story import JOHN
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(420)]
+
+INVITATIONS = 200
+THREADS = 4
+KILLS = 5
+DOMAIN = "many.example"
+LEASE = 5
+"""Seconds that a dead worker's mails wait."""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    """Without the limit of 60 invitations a minute, and with a short lease."""
+    program = Program(tmp_path, RATE_LIMITS="off", MAIL_LEASE=LEASE)
+    try:
+        yield program.start()
+    finally:
+        program.stop()
+
+
+class Inviter:
+    """Invites people through the form, from several browsers, and notes what was confirmed."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._next = itertools.count()
+        self._lock = threading.Lock()
+        self.confirmed: list[str] = []
+        self.repeated = 0
+        self.over = threading.Event()
+
+    def browser(self) -> Client:
+        """A browser in which John Doe is signed in."""
+        return Client(self._program.url).signs_in(JOHN, self._program.password(JOHN))
+
+    def work(self, browser: Client) -> None:
+        """Take one address after the other until there are no more."""
+        while not self.over.is_set():
+            with self._lock:
+                number = next(self._next)
+            if number >= INVITATIONS:
+                return
+            self._until_confirmed(browser, f"guest-{number:03}@{DOMAIN}")
+
+    def has_come_to(self, count: int, work: list[Future[None]]) -> bool:
+        """Whether so many are confirmed. Raises what made a thread give up."""
+        for done in work:
+            if done.done():
+                done.result()
+        return len(self.confirmed) >= count
+
+    def _until_confirmed(self, browser: Client, address: str) -> None:
+        """A connection that is lost says nothing: ask again, as a person would."""
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends and not self.over.is_set():
+            try:
+                answer = self._invite(browser, address)
+            except BROKEN:
+                time.sleep(0.05)
+                continue
+            if answer.status == 503:
+                time.sleep(0.2)
+                continue
+            assert answer.status == 200, (answer.status, answer.h1, answer.said)
+            assert re.fullmatch(r"/admin/users/[0-9a-f-]{36}", urlsplit(answer.url).path)
+            assert answer.h1 == address.partition("@")[0]
+            with self._lock:
+                self.confirmed.append(address)
+                self.repeated += any("a moment ago" in words for words in answer.said)
+            return
+        assert self.over.is_set(), f"{address} was not confirmed within a minute"
+
+    def _invite(self, browser: Client, address: str) -> Answer:
+        form = browser.get("/admin/users/invite")
+        if form.status != 200:
+            return form
+        box = form.soup.find("span", string="WoodGrove Projects").find_previous("input")
+        return browser.submit(form, addresses=address, applications=box["value"])
+
+
+def test_killed_at_random_nothing_confirmed_is_lost_and_nothing_is_half_made(
+    program: Program,
+) -> None:
+    seed = random.getrandbits(32)
+    dice = random.Random(seed)
+    moments = sorted(dice.sample(range(5, INVITATIONS - 10), KILLS))
+    victims = ["everything", *PARTS]
+    victims += dice.choices(victims, k=KILLS - len(victims))
+    dice.shuffle(victims)
+    inviter = Inviter(program)
+    browsers = [inviter.browser() for _ in range(THREADS)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        work = [pool.submit(inviter.work, browser) for browser in browsers]
+        try:
+            for moment, victim in zip(moments, victims, strict=True):
+                until(lambda at=moment: inviter.has_come_to(at, work), 90, 0.002)
+                time.sleep(dice.uniform(0, 0.1))
+                if victim == "everything":
+                    program.restart()
+                else:
+                    program.kill_part(victim)
+            for done in work:
+                done.result(120)
+        finally:
+            inviter.over.set()
+    assert sorted(inviter.confirmed) == [f"guest-{n:03}@{DOMAIN}" for n in range(INVITATIONS)]
+
+    # Mail that was under way when the sink or its connection died is tried again after a minute.
+    until(lambda: "b2b_outbox_queued 0.0" in metrics(program), 100)
+    reader = Client(program.url).signs_in(JOHN, program.password(JOHN))
+    people = people_of(reader)
+    assert sorted(people) == sorted(inviter.confirmed), "one person for each, and nobody else"
+    for address, path in people.items():
+        assert_complete(reader.get(path), address)
+    mails = mails_of(program)
+    assert set(mails) == set(inviter.confirmed), "each has mail, and nobody else has"
+    for address, sent in mails.items():
+        assert len(set(sent)) == 1, f"copies for {address} share their Message-ID"
+    duplicates = sum(len(sent) - 1 for sent in mails.values())
+    assert duplicates <= KILLS
+    for address in dice.sample(sorted(mails), 20):
+        [mail, *_] = program.mails(address)
+        landing = Client(program.url).get(mail.link)
+        assert (landing.status, landing.h1) == (200, "John Doe invites you to WoodGrove")
+    figures = (
+        f"seed {seed}: killed {list(zip(moments, victims, strict=True))}, "
+        f"confirmed {len(inviter.confirmed)}, asked again {inviter.repeated}, "
+        f"duplicates {duplicates}"
+    )
+    print(figures)  # noqa: T201 - shown when it fails, and with -rP
+
+
+def metrics(program: Program) -> str:
+    """The figures for machines."""
+    return Client(program.url).get("/metrics").body.decode()
+
+
+def people_of(reader: Client) -> dict[str, str]:
+    """Everybody of the domain in the users list: address → path, page by page."""
+    found: dict[str, str] = {}
+    page: str | None = "/admin/users?view=waiting"
+    while page is not None:
+        answer = reader.get(page)
+        assert answer.status == 200
+        for row in answer.soup.select("tbody tr"):
+            address = re.search(rf"guest-\d+@{DOMAIN}", row.get_text())
+            link = row.select_one("a[href]")
+            if address is not None:
+                assert link is not None
+                assert address[0] not in found, "nobody is listed twice"
+                found[address[0]] = str(link["href"])
+        onward = answer.soup.select_one(".pager a[rel=next][href]")
+        page = str(onward["href"]) if onward else None
+    return found
+
+
+def assert_complete(page: Answer, address: str) -> None:
+    """User, invitation, assignment, audit and mail are all there."""
+    assert page.status == 200
+    facts = {
+        dt.get_text(" ", strip=True): dt.find_next("dd").get_text(" ", strip=True)  # type: ignore[union-attr]
+        for dt in page.soup.select("dl.facts dt")
+    }
+    assert facts["Invited address"] == address
+    assert facts["Mail"] == address or facts["Mail"].startswith("Sent to mail server")
+    assert facts["State"] == "PendingAcceptance"
+    assert facts["Times sent"] == "1"
+    access = page.soup.select_one("section[aria-labelledby=access]")
+    assert access is not None
+    assert "WoodGrove Projects" in access.get_text()
+    happened = [title.get_text() for title in page.soup.select(".timeline li b")]
+    assert sorted(happened) == [
+        "Added to the directory",
+        "Assigned to an application",
+        "Invited",
+        "Mail sent to the mail server",
+    ]
+
+
+def mails_of(program: Program) -> dict[str, list[str]]:
+    """Message-IDs of the captured mail for each address of the domain."""
+    found: dict[str, list[str]] = {}
+    for row in program.api("messages?limit=0")["messages"]:
+        address = row["To"][0]["Address"]
+        if address.endswith(f"@{DOMAIN}"):
+            found.setdefault(address, []).append(row["MessageID"])
+    return found
+
+
+def test_told_to_stop_it_answers_what_it_has_begun(program: Program) -> None:
+    """SIGTERM under load: no answer is cut short, and it is gone within its grace."""
+    outcomes: Counter[str] = Counter()
+    stopping = threading.Event()
+
+    def ask() -> None:
+        browser = Client(program.url)
+        while not stopping.is_set():
+            try:
+                outcomes[str(browser.get("/signin").status)] += 1
+            except ConnectionRefusedError:
+                outcomes["refused"] += 1
+                return
+            except BROKEN as error:
+                outcomes[f"broken: {error!r}"] += 1
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        asking = [pool.submit(ask) for _ in range(THREADS)]
+        until(lambda: outcomes["200"] >= 100, 30)
+        took = program.terminate()
+        for done in asking:
+            done.result(10)
+    assert set(outcomes) == {"200", "refused"}, outcomes
+    assert outcomes["refused"] == THREADS
+    assert took < 7, "the grace of five seconds, and two for the supervisor"
+    assert program.faults == []
