@@ -126,7 +126,7 @@ def lock(session: Session, tenant_id: UUID) -> None:
     """
     connection = session.connection()
     if connection.dialect.name != "sqlite":
-        connection.execute(_LOCK, {"tenant_id": tenant_id}).one()
+        connection.execute(_LOCK, {"tenant_id": tenant_id}).all()
 
 
 def of_target(

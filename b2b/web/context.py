@@ -84,8 +84,17 @@ def _begin() -> None:
             user_agent=request.user_agent.string,
         )
         if g.live is not None and g.now - g.live.seen_at > sessions.SEEN_EVERY:
-            with writing() as database_session:
-                sessions.seen(database_session, g.live.id_hash, g.now)
+            _note_seen(g.live)
+
+
+def _note_seen(found: sessions.Live) -> None:
+    """Best effort: nobody's page fails because the database is locked at this moment."""
+    try:
+        with writing() as database_session:
+            sessions.seen(database_session, found.id_hash, g.now)
+    except DBAPIError as error:
+        if not database.is_busy(error):
+            raise
 
 
 def cookie_name() -> str:

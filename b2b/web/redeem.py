@@ -216,9 +216,11 @@ def accept() -> ResponseReturnValue:
         return redirect(url_for(".landing"), 303)
     try:
         with writing() as database_session:
-            opened = read()
+            opened = read(for_change=True)
             if opened is None:
                 return _unusable()
+            if opened.standing is not Standing.OPEN:
+                return redirect(url_for(".landing"), 303)
             user = redemption.accept(database_session, _guest(opened), opened, identity)
             context.start_session(
                 database_session, identity, tenant_id=user.tenant_id, user_id=user.id
@@ -239,9 +241,11 @@ def decline() -> ResponseReturnValue:
         return redirect(url_for(".landing"), 303)
     try:
         with writing() as database_session:
-            opened = read()
+            opened = read(for_change=True)
             if opened is None:
                 return _unusable()
+            if opened.standing is not Standing.OPEN:
+                return redirect(url_for(".landing"), 303)
             redemption.decline(database_session, _guest(opened), opened, identity)
             context.end_session(database_session, keep_redemption=True)
     except redemption.WrongAccount:

@@ -331,6 +331,8 @@ def _complete(identity: ExternalIdentity, who: Subject) -> ResponseReturnValue:
             tenant_id=place.tenant_id if place else None,
             user_id=place.user_id if place else None,
         )
+        if place is not None and place.is_guest:
+            redemption.log_sign_in(database_session, context.acting_at(place), identity)
     return redirect(target or url_for("my_apps.index"), 303)
 
 
