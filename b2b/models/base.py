@@ -18,6 +18,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 LAST = "\U0010ffff"
 """Sorts after every other character: the open end of a prefix range."""
 
+LONGEST_KEY = 1024
+"""Bytes of a folded key; PostgreSQL's index rows end at 2,704."""
+
 
 class Base(DeclarativeBase):
     """Base of all models; the convention gives every constraint a name that migrations can use."""
@@ -110,6 +113,12 @@ def new_id() -> UUID:
 def fold(text: str) -> str:
     """The sort and search key of *text*: NFKC, then case folded, then NFKC again; spaces
     collapsed.
+
+    One letter may fold into eighteen, so the key ends after LONGEST_KEY bytes: an index takes no
+    more.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
+    key = " ".join(unicodedata.normalize("NFKC", folded).split())
+    if len(key) * 4 <= LONGEST_KEY:
+        return key
+    return key.encode()[:LONGEST_KEY].decode(errors="ignore")
