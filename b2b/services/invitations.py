@@ -30,6 +30,7 @@ from b2b.models import (
 from b2b.services import (
     addresses,
     applications,
+    attempts,
     audit,
     groups,
     invitees,
@@ -149,6 +150,7 @@ def invite_many(
     if len(wanted) > 1 and request.display_name:
         raise Invalid("display_name", N_("A display name can be given for one address only."))
     _within_rate(session, actor, len(wanted))
+    _repeats_within_rate(session, actor, len(known))
 
     outcomes: list[Invited] = []
     entries: list[Entry] = []
@@ -191,7 +193,7 @@ def _checked(
         if _HEADER_BREAKS.search(name):
             raise Invalid("display_name", N_("Control characters are not allowed here."))
     text = clean_message(message)
-    if language and not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
+    if language and not re.fullmatch(r"(?=.{2,16}$)[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
         raise Invalid("language", N_("Enter a language such as en-US or ko-KR."))
     found_applications = applications.for_guests(session, actor, application_ids)
     found_groups = groups.for_guests(session, actor, group_ids)
@@ -244,6 +246,23 @@ def _within_rate(session: Session, actor: Actor, count: int) -> None:
             until=until,
             made=made,
         )
+
+
+def _repeats_within_rate(session: Session, actor: Actor, count: int) -> None:
+    """As many mails a minute again to people who were invited before: nobody floods a mailbox."""
+    if actor.user_id is None:
+        return
+    key = f"invite-again:{actor.tenant_id}:{actor.user_id}"
+    for _ in range(count):
+        until = attempts.take(
+            session, key, limit=PER_MINUTE, window=timedelta(minutes=1), now=actor.now
+        )
+        if until is not None:
+            raise Throttled(
+                N_("You have invited %(made)s people within a minute, which is the limit."),
+                until=until,
+                made=PER_MINUTE,
+            )
 
 
 def _is_recent(invitation: Invitation, now: datetime) -> bool:
@@ -565,6 +584,7 @@ def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
     audit.lock(session, actor.tenant_id)
     user, invitation, policy = _pending(session, actor, user_id)
     _within_rate(session, actor, 1)
+    _repeats_within_rate(session, actor, 1)
     tenant = session.get(Tenant, actor.tenant_id)
     assert tenant is not None
     outbox.cancel(session, actor.tenant_id, invitation.id, now=actor.now)
