@@ -33,7 +33,7 @@ from b2b.sink.store import Summary
 from b2b.web.context import public
 from b2b.web.headers import as_letter
 from b2b.web.inbox import mailpit_query, wire
-from b2b.web.inbox.mailbox import StoreUnavailable, store
+from b2b.web.inbox.mailbox import StoreUnavailable, find, is_id, mark_read, store
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _found(message_id: str) -> Summary:
         if not newest:
             raise NotFound(response=_text("Message not found", 404))
         return newest[0]
-    row = store().get(message_id)
+    row = find(message_id)
     if row is None:
         raise NotFound
     return row
@@ -156,11 +156,6 @@ def _read(row: Summary) -> messages.Message:
     if source is None:  # deleted meanwhile
         raise NotFound
     return messages.read(source)
-
-
-def _mark_read(row: Summary) -> None:
-    if request.method == "GET" and not row.is_read:
-        store().mark(read=True, ids=[row.id])
 
 
 def _page(query: str, start: int, limit: int) -> list[Summary]:
@@ -236,7 +231,7 @@ def _ids(body: dict[str, Any]) -> list[str] | None:
         return None
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
         raise _Refused("IDs is not a list of strings.")
-    return ids
+    return [one for one in ids if is_id(one)]
 
 
 @bp.delete("/api/v1/messages")
@@ -284,7 +279,7 @@ def message(message_id: str) -> ResponseReturnValue:
     """A Message; marks it read."""
     row = _found(message_id)
     mail = _read(row)
-    _mark_read(row)
+    mark_read(row)
     return _json(wire.message(row, mail))
 
 
@@ -339,7 +334,7 @@ def view_html(message_id: str) -> ResponseReturnValue:
     mail = _read(row)
     if not mail.html:
         raise NotFound
-    _mark_read(row)
+    mark_read(row)
 
     def url(part_id: str) -> str:
         return url_for(".part", message_id=row.id, part_id=part_id)
@@ -353,7 +348,7 @@ def view_text(message_id: str) -> ResponseReturnValue:
     """The text, or that of the HTML where there is none. Marks it read."""
     row = _found(message_id)
     mail = _read(row)
-    _mark_read(row)
+    mark_read(row)
     return _text(mail.text)
 
 

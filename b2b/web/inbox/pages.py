@@ -33,13 +33,13 @@ from b2b.sink import message as messages
 from b2b.sink.message import Message
 from b2b.sink.mime import clean_name
 from b2b.sink.search import BadQuery
-from b2b.sink.store import Counters, Store, Summary
+from b2b.sink.store import Counters, Summary
 from b2b.web import context, errors
 from b2b.web.context import public
 from b2b.web.forms import Form
 from b2b.web.headers import as_letter
 from b2b.web.inbox import letters
-from b2b.web.inbox.mailbox import StoreUnavailable, store
+from b2b.web.inbox.mailbox import StoreUnavailable, find, mark_read, store
 
 log = logging.getLogger(__name__)
 
@@ -155,8 +155,7 @@ def live() -> ResponseReturnValue:
     if request.if_none_match.contains(tag.strip('"')):
         response = Response(status=304)
     else:
-        at = request.args.get("at", "")
-        listing = _listing(store().get(at) if at else None)
+        listing = _listing(find(request.args.get("at", "")))
         tag = listing.tag
         response = make_response(render_template("inbox/_list.html", listing=listing))
         response.status_code = 400 if listing.error else 200
@@ -190,7 +189,8 @@ def size_words(size: int) -> str:
 
 def _found(message_id: str) -> tuple[Summary, bytes]:
     """The row and the source of a mail. Raises NotFound."""
-    summary, source = store().get(message_id), store().source(message_id)
+    summary = find(message_id)
+    source = store().source(message_id) if summary else None
     if summary is None or source is None:
         raise NotFound()
     return summary, source
@@ -201,8 +201,7 @@ def _found(message_id: str) -> tuple[Summary, bytes]:
 def message(message_id: str) -> ResponseReturnValue:
     """One message: HTML, text, headers or source, and what was found in it."""
     summary, source = _found(message_id)
-    if request.method == "GET" and not summary.is_read:
-        _mark_read(store(), message_id)
+    mark_read(summary)
     mail = messages.read(source)
     tab = _chosen("tab", TABS, "html")
     if tab == "html" and not mail.html:
@@ -253,13 +252,6 @@ def _texts(tab: str, mail: Message, source: bytes) -> dict[str, Any]:
     else:
         shown, cut = "", False
     return {"shown": shown, "cut": cut or (tab == "text" and messages.TEXT_CUT in mail.notes)}
-
-
-def _mark_read(mails: Store, message_id: str) -> None:
-    try:
-        mails.mark(read=True, ids=[message_id])
-    except SQLAlchemyError:  # a busy or full store can still be read
-        log.warning("a mail could not be marked as read", exc_info=True)
 
 
 def _neighbours(message_id: str) -> tuple[str | None, str | None]:
@@ -324,6 +316,8 @@ def _to_list() -> ResponseReturnValue:
 @public
 def unread(message_id: str) -> ResponseReturnValue:
     """Mark a message unread."""
+    if find(message_id) is None:
+        raise NotFound()
     if ButtonForm().validate_on_submit():
         store().mark(read=False, ids=[message_id])
         flash(gettext("The message is marked unread."), "ok")
@@ -334,9 +328,10 @@ def unread(message_id: str) -> ResponseReturnValue:
 @public
 def delete(message_id: str) -> ResponseReturnValue:
     """Delete a message."""
+    if find(message_id) is None:
+        raise NotFound()
     if ButtonForm().validate_on_submit():
-        if not store().delete(ids=[message_id]):
-            raise NotFound()
+        store().delete(ids=[message_id])
         flash(gettext("The message is deleted."), "ok")
     return _to_list()
 
