@@ -30,6 +30,9 @@ else:
     assert url, "a database address is needed"
     engine = create_engine(url, **engine_options(url, 30))
     prepare(engine)
-    with engine.connect() as opened:
-        run(opened)
-        opened.commit()
+    try:
+        with engine.connect() as opened:
+            run(opened)
+            opened.commit()
+    finally:
+        engine.dispose()
