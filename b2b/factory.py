@@ -47,12 +47,12 @@ def build(config: Config) -> Flask:
     passwords.use_weak_hashing(config.PASSWORD_HASHING == "weak")
 
     db.init_app(app)
-    csrf.init_app(app)
     mail.init_app(app)
     babel.init_app(app, locale_selector=context.choose_language)
     with app.app_context():
         database.prepare(db.engine)
     edge.register(app)
+    csrf.init_app(app)  # after the edge's hooks: an expired form is told under a correlation id
     cli.register(app)
     return app
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import gettext
 from flask_wtf import FlaskForm
-from wtforms import Field
+from wtforms import Field, SelectField
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from b2b.errors import Invalid, Refused
@@ -63,5 +63,16 @@ class AtMost(Length):
         super().__init__(max=longest)
 
     def __call__(self, form: Any, field: Any) -> None:
-        if field.data and len(field.data) > self.max:
+        # Browsers send line ends as two characters; people count one.
+        if field.data and len(field.data.replace("\r\n", "\n")) > self.max:
             raise ValidationError(gettext("At most %(longest)s characters.", longest=self.max))
+
+
+class Choice(SelectField):
+    """A list, whose error is in our words."""
+
+    def pre_validate(self, form: Any) -> None:
+        try:
+            super().pre_validate(form)
+        except ValidationError:
+            raise ValidationError(gettext("Choose one from the list.")) from None

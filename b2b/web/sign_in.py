@@ -154,7 +154,7 @@ def password() -> ResponseReturnValue:
         return redirect(url_for(".code"), 303)
     form = PasswordForm()
     if form.validate_on_submit():
-        with form.reporting(Throttled):
+        with form.reporting():
             identity = _check_password(who, form.password.data or "")
             return _complete(identity, who)
     # The same page for every typed address, whether somebody has it or not (threats.md, SIGN-2).
