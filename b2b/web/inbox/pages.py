@@ -33,7 +33,7 @@ from b2b.sink import message as messages
 from b2b.sink.message import Message
 from b2b.sink.mime import clean_name
 from b2b.sink.search import BadQuery
-from b2b.sink.store import Counters, Summary
+from b2b.sink.store import Counters, Page, Summary
 from b2b.web import context, errors
 from b2b.web.context import public
 from b2b.web.forms import Form
@@ -70,17 +70,18 @@ class ButtonForm(Form):
 class Listing:
     """One page of the list, and what stands around it.
 
-    ``found`` counts the mails matching a query, None without one. ``tag`` names this state of the
-    mailbox for pollers. ``error`` says why the query cannot be read; then there are no mails.
+    ``before`` and ``older`` are the cursors of this page and of the next. ``found`` counts the
+    mails matching a query, None without one. ``tag`` names this state of the mailbox for pollers.
+    ``error`` says why the query cannot be read; then there are no mails.
     """
 
     query: str
     counters: Counters
     tag: str
     mails: Sequence[Summary] = ()
+    before: int | None = None
     older: int | None = None
     found: int | None = None
-    is_newest: bool = True
     at: str | None = None
     error: BadQuery | None = None
 
@@ -90,12 +91,8 @@ def _listing(at: Summary | None = None) -> Listing:
     query = _query()
     counters = store().counters()  # before the mails, so that the next poll sees what comes between
     tag = _tag(counters)
-    before = _cursor()
     try:
-        page = store().list(query, before=before, limit=PAGE)
-        if at is not None and page.before is not None and at.key < page.before:
-            before = at.key + 1
-            page = store().list(query, before=before, limit=PAGE)
+        page, before = _page(query, at)
         found = store().count(query)[0] if query else None
     except BadQuery as error:
         return Listing(query, counters, tag, error=error, at=at.id if at else None)
@@ -104,11 +101,34 @@ def _listing(at: Summary | None = None) -> Listing:
         counters,
         tag,
         mails=page.messages,
+        before=before,
         older=page.before,
         found=found,
-        is_newest=before is None,
         at=at.id if at else None,
     )
+
+
+def _page(query: str, at: Summary | None) -> tuple[Page, int | None]:
+    """The page of the address and its cursor; if *at* lies elsewhere the first, else one from *at*.
+
+    Where a mail lies is a question of its key alone: under ``is:unread`` the mail just opened is
+    not found any more, and the list stays where it is.
+    """
+    before = _cursor()
+    page = store().list(query, before=before, limit=PAGE)
+    if at is None or _spans(page, before, at):
+        return page, before
+    if before is not None:
+        page = store().list(query, limit=PAGE)
+        if _spans(page, None, at):
+            return page, None
+    return store().list(query, before=at.key + 1, limit=PAGE), at.key + 1
+
+
+def _spans(page: Page, before: int | None, mail: Summary) -> bool:
+    is_newer = before is not None and mail.key >= before
+    is_older = page.before is not None and mail.key < page.before
+    return not is_newer and not is_older
 
 
 def _query() -> str:
@@ -127,9 +147,13 @@ def _tag(counters: Counters) -> str:
 
 
 def _carried() -> dict[str, Any]:
-    """What links within the inbox keep: the query, and how the frame is set."""
-    kept: dict[str, Any] = {"q": _query(), "width": _chosen("width", WIDTHS, ""), "theme": ""}
-    kept["theme"] = _chosen("theme", THEMES, "")
+    """What links within the inbox keep: the query, its page, and how the frame is set."""
+    kept = {
+        "q": _query(),
+        "before": _cursor(),
+        "width": _chosen("width", WIDTHS, ""),
+        "theme": _chosen("theme", THEMES, ""),
+    }
     return {name: value for name, value in kept.items() if value}
 
 

@@ -65,6 +65,32 @@ def test_a_message_stands_in_the_list_on_the_page_it_belongs_to(
     assert "Mail 3" in here.get_text()
 
 
+def test_the_list_stays_on_its_page_while_messages_are_opened(
+    browser: Browser, mails: Mails
+) -> None:
+    mails.add(*(letter(f"Mail {n}") for n in range(120)))
+    page = browser.get("/mail/").follow("Older")
+    listed = subjects(page)
+    page = page.follow("Mail 40").follow("Older message").follow("Text")
+    assert (page.h1, subjects(page)) == ("Mail 39", listed)
+    assert (
+        subjects(page.submit("/delete?" + page.url.partition("?")[2].partition("&")[0]))[0]
+        == (listed[0])
+    )
+    newest = mails.one("Newest")
+    before = page.url.partition("before=")[2].partition("&")[0]
+    assert subjects(browser.get(f"/mail/{newest}?before={before}"))[0] == "Newest"
+
+
+def test_opening_an_unread_message_leaves_the_list_of_unread_ones_in_place(
+    browser: Browser, mails: Mails
+) -> None:
+    mails.add(letter("One"), letter("Two"), letter("Three"))
+    page = browser.get("/mail/?q=is:unread").follow("Two")
+    assert subjects(page) == ["Three", "One"]
+    assert page.follow("Older message").h1 == "One"
+
+
 def test_search_narrows_and_is_kept_on_the_way(browser: Browser, mails: Mails) -> None:
     mails.add(letter("Red one"), letter("Blue"), letter("Red two"))
     page = browser.get("/mail/?q=subject:red")
