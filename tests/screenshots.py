@@ -79,7 +79,7 @@ def tour(browser: Browser, program: Program) -> None:
     take(sam, "my-apps")
 
     john.page.reload()
-    john.sees("Sam Oogle")
+    john.sees_named("Sam Oogle")
     take(john, "user")
     complaints = [*john.complaints, *sam.complaints]
     assert complaints == []

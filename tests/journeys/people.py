@@ -104,9 +104,12 @@ class Visitor:
         return self.page.locator("main")
 
     def sees(self, title: str, *others: str, at: str | None = None, **values: object) -> "Visitor":
-        """The page has this heading and shows these words; then its general health is checked."""
-        heading = self.page.get_by_role("heading", level=1)
-        expect(heading).to_have_text(self.say(title, **values))
+        """The page has this heading, given in English, and shows these other words as they are."""
+        return self.sees_named(self.say(title, **values), *others, at=at)
+
+    def sees_named(self, heading: str, *others: str, at: str | None = None) -> "Visitor":
+        """As `sees`, with a heading that is the same in every language, such as a name."""
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)
         if at is not None:
             assert re.fullmatch(at, self.path), self.path
         for words in others:

@@ -119,7 +119,7 @@ def play_sam(program: Program, enter: Enter, words: Words, **browser: Any) -> No
     story.fills_in_the_form(john, SAM, name="Sam", language=language)
     story.sees_the_preview(john, MESSAGE, "WoodGrove Projects", words.say("Get Started"))
     assert program.guest(SAM) is None, "a preview invites nobody"
-    story.sends(john, SAM).sees("Sam", SAM, MESSAGE, "WoodGrove Projects", at=story.PERSON)
+    story.sends(john, SAM).sees_named("Sam", SAM, MESSAGE, "WoodGrove Projects", at=story.PERSON)
     before = found(program, SAM)
     assert_invited(before, "gsamoogle_gmail.com#EXT#@woodgrove.example", SAM, "Sam")
     assert program.account("Personal accounts", SAM) is None
@@ -129,8 +129,8 @@ def play_sam(program: Program, enter: Enter, words: Words, **browser: Any) -> No
         sam, MESSAGE, "WoodGrove Projects", words.say("Get Started"), source="X-Invitation-Id"
     )
     [mail] = program.mails(SAM)
-    assert mail.sender == words.say("%(name)s from %(organisation)s", name="John Doe",
-                                    organisation="WoodGrove")  # fmt: skip
+    whom = {"inviter": "John Doe", "organisation": "WoodGrove"}
+    assert mail.sender == words.say("%(inviter)s from %(organisation)s", **whom)
     story.gets_started(sam)
     story.sees_who_invites(sam, MESSAGE, "g•••e@g•••.com")
     assert found(program, SAM) == before, "a visit changes nothing"
@@ -223,7 +223,7 @@ def test_sam_makes_a_personal_account_on_the_way(program: Program, enter: Enter)
 def test_otto_signs_in_at_contoso(program: Program, enter: Enter) -> None:
     john = story.opens_the_portal(enter("John"))
     story.fills_in_the_form(john, OTTO)
-    story.sends(john, OTTO).sees("otto.brandt", at=story.PERSON)
+    story.sends(john, OTTO).sees_named("otto.brandt", at=story.PERSON)
     before = found(program, OTTO)
     assert_invited(before, "otto.brandt_contoso.example#EXT#@woodgrove.example", OTTO,
                    "otto.brandt")  # fmt: skip
@@ -344,7 +344,7 @@ def test_declining_shares_nothing_and_the_same_link_works_later(
     assert declined.audit == [*before.audit, ("Decline external user invite", "otto.brandt", [])]
     assert "declined" in program.wait_for_mail(story.JOHN).subject
     john.page.reload()
-    john.sees("otto.brandt", at=story.PERSON)
+    john.sees_named("otto.brandt", at=story.PERSON)
     expect(john.main.locator(".title")).to_contain_text("Declined")
     otto.goes_to("/myapps").sees("Sign in", at="/signin")
 
