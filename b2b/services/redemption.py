@@ -100,6 +100,7 @@ def open_link(
         .join(Tenant, Tenant.id == Invitation.tenant_id)
         .join(TenantPolicy, TenantPolicy.tenant_id == Invitation.tenant_id)
         .where(Invitation.tenant_id == tenant_id, Invitation.id == invitation_id)
+        .execution_options(populate_existing=True)
     ).one_or_none()
     if row is None:
         # The same comparison as for a known one.
@@ -201,6 +202,28 @@ def note_signed_in(session: Session, actor: Actor, opened: Opened) -> None:
     )
 
 
+def _locked(
+    session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity | None
+) -> Opened:
+    """*opened* read anew behind the tenant's lock, where it stays true until commit (RED-5).
+
+    With an *identity*, the invitation must be open and be for it.
+    """
+    audit.lock(session, actor.tenant_id)
+    now_opened = open_link(
+        session,
+        opened.tenant.id,
+        opened.invitation.id,
+        opened.invitation.ticket_hash,
+        now=actor.now,
+    )
+    if now_opened is None:
+        raise Conflict(N_("This invitation was replaced or taken back meanwhile."))
+    if identity is not None:
+        _require_open(session, now_opened, identity)
+    return now_opened
+
+
 def _require_open(session: Session, opened: Opened, identity: ExternalIdentity) -> None:
     match opened.standing:
         case Standing.ACCEPTED:
@@ -224,11 +247,10 @@ def _require_open(session: Session, opened: Opened, identity: ExternalIdentity) 
 def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity) -> User:
     """Bind the identity, fill in the profile, set Accepted and Source: once, whatever races.
 
-    *opened* must have been read in this very transaction. Old factors and sessions of the object go
-    (threats.md, RED-7). Raises Conflict, Denied, WrongAccount; then nothing was changed.
+    Old factors and sessions of the object go (threats.md, RED-7). Raises Conflict, Denied,
+    WrongAccount; then nothing was changed.
     """
-    audit.lock(session, actor.tenant_id)
-    _require_open(session, opened, identity)
+    opened = _locked(session, actor, opened, identity)
     won = session.execute(
         update(Invitation)
         .where(
@@ -308,8 +330,8 @@ def _take_over(opened: Opened, identity: ExternalIdentity, now: datetime) -> lis
     values["preferred_language"] = identity.preferred_language
     changes = []
     for name, value in values.items():
-        title, longest = users.PROFILE[name]
-        taken = (value or "").strip()[:longest]
+        title, _ = users.PROFILE[name]
+        taken = users.stated_value(name, value)
         if taken and taken != getattr(user, name):
             changes.append(Change(title, getattr(user, name), taken))
             setattr(user, name, taken)
@@ -352,8 +374,7 @@ def decline(session: Session, actor: Actor, opened: Opened, identity: ExternalId
 
     The same link works again (decisions.md, decline). Raises as `accept`.
     """
-    audit.lock(session, actor.tenant_id)
-    _require_open(session, opened, identity)
+    opened = _locked(session, actor, opened, identity)
     opened.invitation.declined_at = actor.now
     audit.record(
         session,
@@ -368,8 +389,13 @@ def ask_again(session: Session, actor: Actor, opened: Opened, note: str, *, now:
 
     Raises Conflict when there is nobody to ask or it was asked already.
     """
+    opened = _locked(session, actor, opened, None)
     if opened.standing is not Standing.EXPIRED:
         raise Conflict(N_("This invitation still works."))
+    if not opened.invitation.inviter_mail:
+        raise Conflict(
+            N_("%(name)s cannot be reached from here."), name=opened.invitation.inviter_name
+        )
     already = any(
         mail.template == "asked_again" and mail.context.get("version") == opened.invitation.version
         for mail in outbox.of(session, actor.tenant_id, opened.invitation.id)

@@ -390,17 +390,16 @@ def make_account(
     """
     if not may_make_account(identity):
         raise Denied(N_("Prove the address with a mailed code first."))
-    for field, value in (("given_name", given_name), ("surname", surname)):
-        if not value.strip() and field == "given_name":
-            raise Invalid(field, N_("Enter a name."))
-        if len(value) > 64:
-            raise Invalid(field, N_("At most %(longest)s characters."), longest=64)
+    given = users.profile_value("given_name", given_name)
+    family = users.profile_value("surname", surname)
+    if given is None:
+        raise Invalid("given_name", N_("Enter a name."))
     tenant = consumer_tenant(session)
     audit.lock(session, tenant.id)
     actor = Actor.system(
         tenant.id, tenant.display_name, tenant.primary_domain, now, label="Sign-up"
     )
-    name = " ".join(part for part in (given_name.strip(), surname.strip()) if part)
+    name = " ".join(part for part in (given, family) if part)
     user = users.create_member(
         session,
         tenant.id,
@@ -408,8 +407,8 @@ def make_account(
         user_principal_name=identity.label,
         display_name=name,
         now=now,
-        given_name=given_name.strip(),
-        surname=surname.strip() or None,
+        given_name=given,
+        surname=family,
         mail=identity.label,
         preferred_language=preferred_language,
         creation_type="LocalAccount",

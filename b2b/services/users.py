@@ -248,6 +248,28 @@ PROFILE = {
 """What a person may correct about himself, with Graph's name and greatest length (users.md, 2)."""
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def profile_value(name: str, given: str | None) -> str | None:
+    """What was typed for a property of PROFILE, trimmed; None when empty. Raises Invalid(name)."""
+    _, longest = PROFILE[name]
+    value = (given or "").strip() or None
+    if value is not None and len(value) > longest:
+        raise Invalid(name, N_("At most %(longest)s characters."), longest=longest)
+    if value is not None and _CONTROLS.search(value):
+        raise Invalid(name, N_("Control characters are not allowed here."))
+    if name == "display_name" and value is None:
+        raise Invalid(name, N_("Enter a name."))
+    return value
+
+
+def stated_value(name: str, stated: str | None) -> str:
+    """What a sign-in elsewhere states for a property of PROFILE, made to fit (INV-1)."""
+    _, longest = PROFILE[name]
+    return " ".join(_CONTROLS.sub(" ", stated or "").split())[:longest].strip()
+
+
 def update_profile(session: Session, actor: Actor, user_id: UUID, **values: str | None) -> User:
     """Change profile properties of oneself, or of others with the permission.
 
@@ -261,14 +283,8 @@ def update_profile(session: Session, actor: Actor, user_id: UUID, **values: str 
         user = _for_change(session, actor, user_id, Action.UPDATE_USER)
     changes, before = [], user.display_name
     for name, given in values.items():
-        title, longest = PROFILE[name]
-        value = (given or "").strip() or None
-        if value is not None and len(value) > longest:
-            raise Invalid(name, N_("At most %(longest)s characters."), longest=longest)
-        if value is not None and re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", value):
-            raise Invalid(name, N_("Control characters are not allowed here."))
-        if name == "display_name" and value is None:
-            raise Invalid(name, N_("Enter a name."))
+        title, _ = PROFILE[name]
+        value = profile_value(name, given)
         if getattr(user, name) != value:
             changes.append(Change(title, getattr(user, name), value))
             setattr(user, name, value)
