@@ -84,13 +84,16 @@ def ensure_facets(session: Session, tenant_id: UUID, facets: Iterable[int]) -> N
             _known_facets.add((tenant_id, number))
 
 
+_WORD = re.compile(r"[^\W_]+")
+
+
 def words(*texts: str | None) -> set[str]:
     """Folded search words of names and addresses; whole addresses count as words too."""
     found: set[str] = set()
     for text in texts:
         if text:
             folded = fold(text)
-            found.update(re.findall(r"[^\W_]+", folded))
+            found.update(_WORD.findall(folded))
             if "@" in folded:
                 found.add(folded)
     return {word[:64] for word in found}
@@ -131,6 +134,14 @@ def reindex(session: Session, user: User, name_before: str) -> None:
                 for word in new - old
             ],
         )
+
+
+def _typed(search: str) -> list[str]:
+    """The words of a search, split as `words` splits names; an address stays whole."""
+    found: list[str] = []
+    for part in fold(search.replace("\0", " ")).split():
+        found += [part] if "@" in part else _WORD.findall(part) or [part]
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -206,7 +217,7 @@ def listing(
     ]
     if not numbers:
         return Page(rows=[], total=0)
-    typed = list(dict.fromkeys(fold(filters.search).split()))
+    typed = _typed(filters.search)
     keys = (
         _searched(actor.tenant_id, typed, numbers) if typed else _by_name(actor.tenant_id, numbers)
     )
@@ -215,7 +226,8 @@ def listing(
     query = select(ordered.c.key, ordered.c.id)
     place = tuple_(ordered.c.key, ordered.c.id)
     if cursor is not None:
-        bound = tuple_(literal(cursor[0], key_type(1024)), literal(cursor[1], Id))
+        key = cursor[0].replace("\0", "")  # PostgreSQL takes none in a text
+        bound = tuple_(literal(key, key_type(1024)), literal(cursor[1], Id))
         query = query.where(place < bound if before else place > bound)
     if before:
         query = query.order_by(ordered.c.key.desc(), ordered.c.id.desc())
