@@ -216,7 +216,7 @@ def accept() -> ResponseReturnValue:
         return redirect(url_for(".landing"), 303)
     try:
         with writing() as database_session:
-            opened = read(for_change=True)
+            opened = read()
             if opened is None:
                 return _unusable()
             if opened.standing is not Standing.OPEN:
@@ -241,7 +241,7 @@ def decline() -> ResponseReturnValue:
         return redirect(url_for(".landing"), 303)
     try:
         with writing() as database_session:
-            opened = read(for_change=True)
+            opened = read()
             if opened is None:
                 return _unusable()
             if opened.standing is not Standing.OPEN:

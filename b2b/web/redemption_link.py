@@ -8,7 +8,7 @@ from flask import g, session
 
 from b2b import links
 from b2b.extensions import db
-from b2b.services import audit, redemption
+from b2b.services import redemption
 from b2b.services.redemption import Opened
 from b2b.web import context
 
@@ -36,15 +36,11 @@ def opened_here() -> Opened | None:
     return found
 
 
-def read(*, for_change: bool = False) -> Opened | None:
-    """As `opened_here`, read anew; *for_change* keeps other writers of the tenant out until commit,
-    so that what was read stays true (threats.md, RED-4, RED-5).
-    """
+def read() -> Opened | None:
+    """As `opened_here`, read anew: inside a writing transaction, for instance."""
     kept = session.get("redeem")
     if not kept:
         return None
-    if for_change:
-        audit.lock(db.session(), UUID(kept["tenant"]))
     return redemption.open_link(
         db.session(),
         UUID(kept["tenant"]),
