@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BLOB, DateTime, Dialect, Enum, MetaData, String
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 LAST = "\U0010ffff"
@@ -108,6 +108,14 @@ def new_id() -> UUID:
     number = (number & ~(0xF000 << 64)) | (0x7000 << 64)
     number = (number & ~(0xC000 << 48)) | (0x8000 << 48)
     return UUID(int=number)
+
+
+def insert_missing(session: Session, model: type[Base], values: dict[str, Any]) -> None:
+    """Insert a row unless one with its key is there; whoever is second waits for the first."""
+    make: Any = postgresql.insert
+    if session.get_bind().dialect.name == "sqlite":
+        make = sqlite.insert
+    session.execute(make(model.__table__).values(values).on_conflict_do_nothing())
 
 
 def fold(text: str) -> str:

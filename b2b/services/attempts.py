@@ -6,6 +6,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from b2b.models import Attempts
+from b2b.models.base import insert_missing
 
 _LONGEST = timedelta(hours=1)
 _REMEMBERED = timedelta(hours=24)
@@ -31,10 +32,9 @@ def take(
     allowed = max(1, round(limit * _factor))
     row = session.get(Attempts, key, with_for_update=True)
     if row is None:
-        row = Attempts(
-            key=key, count=0, level=0, since=now, blocked_until=None, expires_at=now + _REMEMBERED
-        )
-        session.add(row)
+        fresh = {"key": key, "count": 0, "level": 0, "since": now, "expires_at": now + _REMEMBERED}
+        insert_missing(session, Attempts, fresh)
+        row = session.get_one(Attempts, key, with_for_update=True)
     if row.blocked_until is not None:
         if row.blocked_until > now:
             return row.blocked_until

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from b2b.models import Job, JobState, new_id
+from b2b.models.base import insert_missing
 
 LEASE = timedelta(minutes=5)
 
@@ -33,10 +33,9 @@ class Leased:
 
 def recur(session: Session, kind: str, every: timedelta, *, now: datetime) -> None:
     """Have a job of *kind* come back for ever; a no-op when it is there already."""
-    dialect = session.get_bind().dialect.name
-    make: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    session.execute(
-        make(Job.__table__).on_conflict_do_nothing(),
+    insert_missing(
+        session,
+        Job,
         {
             "id": new_id(),
             "kind": kind,

@@ -15,6 +15,7 @@ from b2b import keys, links
 from b2b.errors import N_, Invalid, Throttled
 from b2b.mail import outbox
 from b2b.models import Passcode
+from b2b.models.base import insert_missing
 from b2b.services import attempts
 from b2b.services.addresses import Address
 
@@ -49,10 +50,18 @@ def send(
     if blocked is not None:
         return blocked
     place = (keys.digest(browser), address.key, purpose)
-    row = session.get(Passcode, place, with_for_update=True)
-    if row is None:
-        row = Passcode(browser_hash=place[0], address_key=place[1], purpose=purpose)
-        session.add(row)
+    fresh = {
+        "browser_hash": place[0],
+        "address_key": place[1],
+        "purpose": purpose,
+        "nonce": b"",
+        "key_id": "",
+        "tries_left": 0,
+        "created_at": now,
+        "expires_at": now,
+    }
+    insert_missing(session, Passcode, fresh)
+    row = session.get_one(Passcode, place, with_for_update=True)
     row.nonce = os.urandom(16)
     row.key_id = links.keyring().current_id
     row.tries_left = TRIES
