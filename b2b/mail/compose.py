@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import formataddr
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from flask import current_app, render_template
@@ -53,7 +53,7 @@ def render(
         facts |= _secrets(template, context, tenant_id)
         colours = {**_COLOURS, **(context.get("branding") or {})}
         ends = context.get("ends_at")
-        facts["ends"] = format_date(datetime.fromisoformat(ends), "d MMMM yyyy") if ends else None
+        facts["ends"] = _day(datetime.fromisoformat(ends)) if ends else None
         facts["colours"] = colours
         facts["wrapped"] = _wrapped
         facts["quoted"] = _quoted
@@ -98,6 +98,12 @@ def _nearest(language: str | None) -> str:
     shipped: list[str] = current_app.config["LANGUAGES"]
     short = (language or "en").split("-")[0].lower()
     return short if short in shipped else "en"
+
+
+def _day(at: datetime) -> str:
+    """21 November 2026; in other languages as they write it."""
+    english = str(get_locale()).startswith("en")
+    return cast(str, format_date(at, "d MMMM yyyy" if english else "long"))
 
 
 def _sender(template: str, context: dict[str, Any]) -> str:

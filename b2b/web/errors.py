@@ -161,12 +161,13 @@ def _database(error: DBAPIError) -> ResponseReturnValue:
 
 
 def _unavailable(sentence: str) -> Response:
+    if request.method == "POST":
+        kept = gettext("What you typed is kept: send it again in a moment.")
+        sentence = f"{sentence} {kept}"
     return page(
         503,
         gettext("One moment"),
-        f"{sentence} {gettext('What you typed is kept: send it again in a moment.')}"
-        if request.method == "POST"
-        else sentence,
+        sentence,
         kept=_typed(),
         retry_after=5,
     )

@@ -12,6 +12,8 @@ from b2b import clock
 _ONE_LETTER = re.compile(
     r"[\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\u0590-\u08ff]"
 )
+_KOREAN_DAY = "yyyy.\u00a0M.\u00a0d."
+"""Its parts stay on one line."""
 
 
 def register(app: Flask) -> None:
@@ -22,7 +24,7 @@ def register(app: Flask) -> None:
 
 def day(at: datetime) -> str:
     """18 Nov 2026."""
-    return format_datetime(at, "d MMM yyyy" if _latin() else "yyyy. M. d.")
+    return format_datetime(at, "d MMM yyyy" if _latin() else _KOREAN_DAY)
 
 
 def _latin() -> bool:
@@ -32,7 +34,7 @@ def _latin() -> bool:
 def moment(at: datetime) -> str:
     """The exact time with its zone."""
     return format_datetime(
-        at, "d MMMM yyyy, HH:mm:ss 'UTC'" if _latin() else "yyyy. M. d. HH:mm:ss 'UTC'"
+        at, "d MMMM yyyy, HH:mm:ss 'UTC'" if _latin() else f"{_KOREAN_DAY} HH:mm:ss 'UTC'"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext
 from flask_wtf import FlaskForm
 from wtforms import Field, SelectField
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.validators import InputRequired, Length, StopValidation, ValidationError
 
 from b2b.errors import Invalid, Refused
 from b2b.extensions import db
@@ -52,8 +52,8 @@ class _Required(InputRequired):
     def __call__(self, form: Any, field: Any) -> None:
         try:
             super().__call__(form, field)
-        except ValidationError as error:
-            raise type(error)(gettext(str(self.message))) from None
+        except StopValidation:
+            raise StopValidation(gettext(str(self.message))) from None
 
 
 class AtMost(Length):

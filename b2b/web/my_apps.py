@@ -7,7 +7,7 @@ from flask import Blueprint, flash, redirect, render_template, request, session,
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
-from wtforms import SelectField, StringField
+from wtforms import StringField
 
 from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
@@ -17,7 +17,7 @@ from b2b.services.addresses import parse_domain
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, signed_in, writing
-from b2b.web.forms import AtMost, Form, required
+from b2b.web.forms import AtMost, Choice, Form, required
 
 bp = Blueprint("my_apps", __name__)
 
@@ -33,7 +33,7 @@ class ProfileForm(Form):
     company_name = StringField(lazy_gettext("Company"), validators=[AtMost(64)])
     job_title = StringField(lazy_gettext("Job title"), validators=[AtMost(128)])
     mobile_phone = StringField(lazy_gettext("Mobile phone"), validators=[AtMost(64)])
-    preferred_language = SelectField(lazy_gettext("Language"))
+    preferred_language = Choice(lazy_gettext("Language"))
 
 
 class ButtonForm(Form):

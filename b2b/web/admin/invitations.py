@@ -17,7 +17,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext, ngettext
-from wtforms import SelectField, SelectMultipleField, StringField, TextAreaField
+from wtforms import SelectMultipleField, StringField, TextAreaField
 
 from b2b.errors import N_, Conflict, Refused
 from b2b.extensions import db
@@ -31,13 +31,16 @@ from b2b.web.admin import bp
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, writing
 from b2b.web.errors import say
-from b2b.web.forms import AtMost, Form, required
+from b2b.web.forms import AtMost, Choice, Form, required
 from b2b.web.headers import as_letter
 
 
 def _as_id(value: str | UUID) -> UUID:
-    """The field coerces what was typed and what is offered alike."""
-    return value if isinstance(value, UUID) else UUID(value)
+    """The field coerces what was typed and what is offered alike; no id at all is nobody's id."""
+    try:
+        return value if isinstance(value, UUID) else UUID(value)
+    except ValueError:
+        return UUID(int=0)
 
 
 class InviteForm(Form):
@@ -55,7 +58,7 @@ class InviteForm(Form):
     message = TextAreaField(
         lazy_gettext("Personal message"), validators=[AtMost(invitations.MESSAGE_LONGEST)]
     )
-    language = SelectField(lazy_gettext("Language of the mail"))
+    language = Choice(lazy_gettext("Language of the mail"))
 
     def offer(self) -> None:
         """Fill the choices from the directory, for showing."""
@@ -134,9 +137,14 @@ def _sentences(outcomes: list[Invited]) -> list[str]:
 def _sentence(result: Result, names: list[str]) -> str:
     count, shown = len(names), ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
     match result:
+        case Result.INVITED if count == 1:
+            return gettext("Invited %(shown)s.", shown=shown)
         case Result.INVITED:
             return ngettext(
-                "Invited %(shown)s.", "Invited %(num)s people: %(shown)s.", count, shown=shown
+                "Invited %(num)s person: %(shown)s.",
+                "Invited %(num)s people: %(shown)s.",
+                count,
+                shown=shown,
             )
         case Result.SENT_AGAIN:
             return gettext("Sent again to %(shown)s; earlier links stop working.", shown=shown)
