@@ -11,13 +11,12 @@ from tests.journeys import story
 from tests.journeys.client import Client
 from tests.journeys.conftest import Enter, on_both_databases
 from tests.journeys.people import PHONE, Visitor
-from tests.journeys.program import ROOT, Guest, Program
+from tests.journeys.program import Guest, Program
 from tests.journeys.story import INVITATION, MESSAGE, OTTO, PHRASE, SAM
 from tests.journeys.words import ENGLISH, KOREAN, Words
 
 pytestmark = pytest.mark.browser
 
-KOREAN_IS_THERE = (ROOT / "translations/ko/LC_MESSAGES/messages.po").exists()
 INVITED = ["Add user", "Invite external user", "Add app role assignment grant to user"]
 
 
@@ -400,7 +399,6 @@ def test_sam_without_javascript(program: Program, enter: Enter) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not KOREAN_IS_THERE, reason="no Korean catalogue yet")
 def test_sam_in_korean(program: Program, enter: Enter) -> None:
     play_sam(program, enter, KOREAN)
 
