@@ -53,7 +53,7 @@ migration: $(VENV)/dev.stamp ## New migration from the models: make migration NA
 
 messages: $(VENV)/dev.stamp ## Collect new words into the catalogues
 	$(BIN)/pybabel -q extract -F babel.cfg -k N_ -k lazy_gettext --no-wrap --no-location --sort-output --omit-header -o translations/messages.pot .
-	$(BIN)/pybabel -q update -i translations/messages.pot -d translations --no-wrap --no-fuzzy-matching --omit-header --ignore-obsolete
+	$(BIN)/pybabel -q update -i translations/messages.pot -d translations --no-wrap --no-fuzzy-matching --ignore-pot-creation-date --ignore-obsolete
 	rm translations/messages.pot
 
 requirements: ## Pin the dependencies of pyproject.toml anew (needs uv)

@@ -1,38 +1,68 @@
-"""The baseline: a bare Flask view that commits one row, same server and durability, no
-middleware.
+"""The baseline: a Flask view that commits one row, as one would write it, with no middleware.
+
+Same server, database and durability as ours. `orm` adds one mapped object through Flask-
+SQLAlchemy's
+session; `core` executes one insert on a bare connection.
 """
 
 import sys
 
 from flask import Flask, redirect, request
-from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, insert
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import String, insert
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.wrappers import Response
 
 from b2b import database, server
 
-metadata = MetaData()
-rows = Table(
-    "rows",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("address", String(320)),
-    Column("name", String(256)),
-)
+
+class Base(DeclarativeBase):
+    """Base of the one model."""
+
+
+class Row(Base):
+    """What is committed."""
+
+    __tablename__ = "rows"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address: Mapped[str] = mapped_column(String(320))
+    name: Mapped[str] = mapped_column(String(256))
+
+
+db = SQLAlchemy(metadata=Base.metadata)
 
 
 def build(url: str, port: int) -> Flask:
     """The app on an engine prepared exactly as ours."""
     app = Flask(__name__)
-    engine = create_engine(url, **database.engine_options(url, 5))
-    database.prepare(engine)
-    metadata.create_all(engine)
-    engine.dispose()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=url,
+        SQLALCHEMY_ENGINE_OPTIONS=database.engine_options(url, 5),
+        HOST="127.0.0.1",
+        PORT=port,
+        WEB_WORKERS=1,
+        WEB_THREADS=1,
+        SHUTDOWN_GRACE=1,
+    )
+    db.init_app(app)
+    with app.app_context():
+        database.prepare(db.engine)
+        Base.metadata.create_all(db.engine)
+        db.engine.dispose()
 
-    @app.post("/rows")
-    def add() -> Response:
-        with engine.connect().execution_options(b2b_write=True) as connection:
+    @app.post("/orm")
+    def orm() -> Response:
+        database.begin_write(db.session)
+        db.session.add(Row(address=request.form["address"], name=request.form["name"]))
+        db.session.commit()
+        return redirect("/done", 303)
+
+    @app.post("/core")
+    def core() -> Response:
+        with db.engine.connect().execution_options(b2b_write=True) as connection:
             connection.execute(
-                insert(rows), {"address": request.form["address"], "name": request.form["name"]}
+                insert(Row), {"address": request.form["address"], "name": request.form["name"]}
             )
             connection.commit()
         return redirect("/done", 303)
@@ -41,7 +71,6 @@ def build(url: str, port: int) -> Flask:
     def live() -> str:
         return "ok"
 
-    app.config.update(HOST="127.0.0.1", PORT=port, WEB_WORKERS=1, WEB_THREADS=1, SHUTDOWN_GRACE=1)
     return app
 
 
