@@ -48,12 +48,18 @@ class Connection(flask_mail.Connection):
                 host = smtplib.SMTP(mail.server, mail.port or 0, timeout=timeout)
             assert host.sock is not None
             host.sock.settimeout(config["MAIL_COMMAND_TIMEOUT"])
+        except (OSError, smtplib.SMTPException) as error:
+            raise Unreachable(_words(error)) from error
+        try:
+            # Here and not before the first mail, which is not to blame for it (threats.md, REL-5).
+            host.ehlo_or_helo_if_needed()
             if mail.use_tls:
                 host.starttls(context=tls)
             if mail.username and mail.password:
                 host.login(mail.username, mail.password)
             return host
         except (OSError, smtplib.SMTPException) as error:
+            host.close()
             raise Unreachable(_words(error)) from error
 
     def deliver(self, message: flask_mail.Message) -> tuple[int, str] | None:
@@ -189,7 +195,7 @@ class Deliverer:
                 time.sleep(0.2)
 
     def _one(self, mail: Leased, outcome: Outcome) -> None:
-        if mail.attempts > outbox.MAX_CRASHES:
+        if mail.crashes >= outbox.MAX_CRASHES:
             self._settle(mail, outbox.failed, "No attempt ever came to an end.", outcome)
             return
         try:
@@ -219,6 +225,11 @@ class Deliverer:
         except (OSError, smtplib.SMTPException) as error:
             self.close()
             self._settle(mail, outbox.later, _words(error), outcome)
+            return
+        except Exception as error:  # a header or an address that SMTP has no words for (REL-6)
+            log.exception("mail cannot be sent", extra={"outbox_id": str(mail.id)})
+            self.close()
+            self._settle(mail, outbox.failed, f"Cannot be sent: {type(error).__name__}", outcome)
             return
         if refused is None:
             # Before QUIT, and by itself: a crash from here on repeats nothing (threats.md, REL-2).

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy import case, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from b2b.models.base import new_id
@@ -19,7 +19,7 @@ GIVE_UP = timedelta(hours=72)
 _WAITS = [1, 2, 4, 8, 16, 32, 60]
 """Minutes before each next attempt; the last one repeats (threats.md, REL-4)."""
 MAX_CRASHES = 10
-"""Attempts after which a row that never got an answer is parked (threats.md, REL-6)."""
+"""Attempts in a row that never came to an end, after which a mail is parked (threats.md, REL-6)."""
 
 
 _INSERT = insert(OutboxMessage)
@@ -52,6 +52,7 @@ def row(
         "message_id": f"<{message_id.hex}@{domain}>",
         "state": MailState.QUEUED,
         "attempts": 0,
+        "crashes": 0,
         "fence": 0,
         "due_at": now,
         "created_at": now,
@@ -90,6 +91,7 @@ class Leased:
     language: str | None
     message_id: str
     attempts: int
+    crashes: int
     fence: int
     created_at: datetime
 
@@ -120,17 +122,24 @@ def lease(
         .order_by(OutboxMessage.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        # Materialized: as a plain subquery PostgreSQL may run it again and pass the limit.
+        .cte("due")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     taken = session.execute(
         update(OutboxMessage)
         .where(
-            tuple_(OutboxMessage.tenant_id, OutboxMessage.id).in_(due),
+            tuple_(OutboxMessage.tenant_id, OutboxMessage.id).in_(select(due)),
             OutboxMessage.state == MailState.QUEUED,
         )
         .values(
             due_at=now + lasting,
             lease_owner=owner,
             attempts=OutboxMessage.attempts + 1,
+            # Whoever had it last never settled it.
+            crashes=case(
+                (OutboxMessage.lease_owner.is_not(None), OutboxMessage.crashes + 1), else_=0
+            ),
             fence=OutboxMessage.fence + 1,
         )
         .returning(
@@ -142,6 +151,7 @@ def lease(
             OutboxMessage.language,
             OutboxMessage.message_id,
             OutboxMessage.attempts,
+            OutboxMessage.crashes,
             OutboxMessage.fence,
             OutboxMessage.created_at,
         )

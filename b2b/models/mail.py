@@ -49,6 +49,8 @@ class OutboxMessage(Base):
     """Stays the same over every attempt, so that a receiver can tell a twin."""
     state: Mapped[MailState] = mapped_column(enum_type(MailState, 16), default=MailState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    """How many attempts in a row never came to an end."""
     fence: Mapped[int] = mapped_column(default=0)
     """Rises with every lease; only the holder of the present number may settle the row."""
     lease_owner: Mapped[str | None] = mapped_column(String(64))
