@@ -1,0 +1,494 @@
+"""Delivery against a mail server that misbehaves: nothing lost, nothing twice, nobody held up."""
+
+import socket
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from b2b import worker
+from b2b.extensions import db
+from b2b.mail import outbox
+from b2b.models import MailState, OutboxMessage
+from b2b.services import invitations
+from tests import factories
+from tests.cast import Cast, acting
+from tests.conftest import START, Clock
+from tests.crowd import at_once
+from tests.mail.conftest import Deliver, send_to
+from tests.mail.fault_server import DROP, HANG, FaultServer
+
+SAM = "gsamoogle@gmail.com"
+EVE = "eve@partner.example"
+
+
+@pytest.fixture
+def settings(settings: dict[str, Any]) -> dict[str, Any]:
+    return settings | {"MAIL_CONNECT_TIMEOUT": 0.3, "MAIL_COMMAND_TIMEOUT": 0.3}
+
+
+def invite(app: Flask, cast: Cast, clock: Clock, *addresses: str, **facts: Any) -> None:
+    with app.app_context(), worker.transaction() as session:
+        for address in addresses:
+            factories.invite(session, cast, clock.now, address, **facts)
+
+
+def rows(app: Flask) -> dict[str, OutboxMessage]:
+    """Outbox rows by recipient."""
+    with app.app_context():
+        found = db.session.scalars(select(OutboxMessage)).all()
+        db.session.remove()
+        return {row.recipient: row for row in found}
+
+
+def row(app: Flask) -> OutboxMessage:
+    [only] = rows(app).values()
+    return only
+
+
+def row_of(app: Flask, recipient: str) -> OutboxMessage:
+    return rows(app)[recipient]
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# The server is away ------------------------------------------------------------------------------
+
+
+def test_mail_waits_while_the_server_is_down_and_goes_out_when_it_is_back(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """REL-4: no attempt is used up, and pages are none the wiser"""
+    send_to(app, closed_port())
+    invite(app, cast, clock, SAM, EVE)
+    for _ in range(15):
+        outcome = deliver()
+        assert outcome.unreachable is not None
+        assert (outcome.sent, outcome.deferred, outcome.failed) == (0, 0, 0)
+        clock.advance(minutes=1)
+    waiting = rows(app)
+    assert {mail.state for mail in waiting.values()} == {MailState.QUEUED}
+    assert {mail.attempts for mail in waiting.values()} == {0}
+    assert {mail.lease_owner for mail in waiting.values()} == {None}
+    send_to(app, server.port)
+    assert deliver().sent == 2
+    assert {recipient for recipient, _ in server.accepted} == {SAM, EVE}
+    assert {mail.state for mail in rows(app).values()} == {MailState.SENT}
+    assert {str(m["Message-ID"]) for m in server.messages} == {
+        mail.message_id for mail in waiting.values()
+    }
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"banner": HANG},
+        {"banner": DROP},
+        {"banner": "554 5.3.2 closed for today"},
+        {"banner": "421 too busy"},
+        {"EHLO": "502 no", "HELO": "502 no"},
+        {"EHLO": "421 too busy", "HELO": "421 too busy"},
+        {"EHLO": DROP},
+        {"EHLO": HANG},
+    ],
+    ids=str,
+)
+def test_a_server_that_talks_to_nobody_pauses_the_queue_and_fails_no_mail(
+    app: Flask,
+    cast: Cast,
+    clock: Clock,
+    deliver: Deliver,
+    server: FaultServer,
+    faults: dict[str, str],
+) -> None:
+    """REL-5: 5xx at EHLO is nothing that a mail could be blamed for"""
+    server.faults = faults
+    invite(app, cast, clock, SAM, EVE)
+    begun = time.monotonic()
+    outcome = deliver()
+    assert time.monotonic() - begun < 5
+    assert outcome.unreachable is not None
+    assert {mail.state for mail in rows(app).values()} == {MailState.QUEUED}
+    assert {mail.attempts for mail in rows(app).values()} == {0}
+    server.faults = {}
+    assert deliver().sent == 2
+
+
+@pytest.mark.parametrize(
+    ("extensions", "faults"),
+    [(["AUTH PLAIN LOGIN"], {"AUTH": "535 5.7.8 no"}), ([], {})],
+    ids=["wrong password", "no AUTH offered"],
+)
+def test_a_refused_login_pauses_the_queue_and_fails_no_mail(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer,
+    extensions: list[str], faults: dict[str, str],
+) -> None:  # fmt: skip
+    """REL-5, MAIL-7: and the password stands nowhere"""
+    mail = app.extensions["mail"]
+    mail.username, mail.password = "b2b", "the mail server's password"
+    server.extensions, server.faults = extensions, faults
+    invite(app, cast, clock, SAM)
+    outcome = deliver()
+    assert outcome.unreachable is not None
+    assert "the mail server's password" not in outcome.unreachable
+    assert (row(app).state, row(app).attempts) == (MailState.QUEUED, 0)
+    assert server.accepted == []
+
+
+def test_without_the_promised_encryption_nothing_is_sent(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """threats.md, 2: STARTTLS is not optional once it is set"""
+    app.extensions["mail"].use_tls = True
+    invite(app, cast, clock, SAM)
+    assert deliver().unreachable is not None
+    assert row(app).state is MailState.QUEUED
+    assert server.accepted == []
+
+
+# Replies -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("MAIL", "553 5.1.8 not you"),
+        ("RCPT", "550 5.1.1 No such mailbox here"),
+        ("DATA", "554 5.7.1 no"),
+        (".", "552 5.3.4 too big"),
+    ],
+)
+def test_a_5xx_fails_the_mail_at_once_in_the_servers_words(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer,
+    stage: str, reply: str,
+) -> None:  # fmt: skip
+    """REL-5: told at once and not retried"""
+    server.faults = {stage: reply}
+    invite(app, cast, clock, SAM)
+    outcome = deliver()
+    assert (outcome.sent, outcome.failed, outcome.deferred) == (0, 1, 0)
+    assert (row(app).state, row(app).last_error) == (MailState.FAILED, reply)
+    assert row(app).settled_at == START
+    server.faults = {}
+    clock.advance(days=1)
+    assert deliver().leased == 0
+    assert server.accepted == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("MAIL", "451 4.3.0 later"),
+        ("RCPT", "450 4.2.1 later"),
+        ("RCPT", "421 4.3.2 going down"),
+        ("DATA", "452 4.3.1 full"),
+        (".", "451 4.3.0 later"),
+        ("MAIL", DROP),
+        ("RCPT", DROP),
+        ("DATA", DROP),
+        ("MAIL", HANG),
+        ("RCPT", HANG),
+        ("DATA", HANG),
+        (".", HANG),
+    ],
+)
+def test_a_4xx_a_silence_or_a_hang_up_delays_the_mail_for_about_a_minute(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer,
+    stage: str, reply: str,
+) -> None:  # fmt: skip
+    """REL-4"""
+    server.faults = {stage: reply}
+    invite(app, cast, clock, SAM)
+    outcome = deliver()
+    assert (outcome.sent, outcome.failed, outcome.deferred) == (0, 0, 1)
+    waiting = row(app)
+    assert (waiting.state, waiting.attempts) == (MailState.QUEUED, 1)
+    assert waiting.last_error
+    assert timedelta(seconds=54) <= waiting.due_at - START <= timedelta(seconds=66)
+    server.faults = {}
+    assert deliver().leased == 0, "not before its time"
+    clock.advance(seconds=67)
+    assert deliver().sent == 1
+    assert [recipient for recipient, _ in server.accepted] == [SAM]
+
+
+def test_a_hang_up_between_final_dot_and_reply_sends_a_twin_with_the_same_message_id(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """REL-2: at least once, and the receiver can tell"""
+    server.faults = {".": DROP}
+    invite(app, cast, clock, SAM)
+    assert deliver().deferred == 1
+    server.faults = {}
+    clock.advance(seconds=67)
+    assert deliver().sent == 1
+    first, second = server.messages
+    assert first["Message-ID"] == second["Message-ID"] == row(app).message_id
+    assert first["X-Invitation-Id"] == second["X-Invitation-Id"]
+
+
+@pytest.mark.parametrize("reply", [DROP, HANG, "500 what?"])
+def test_a_hang_up_at_quit_sends_nothing_twice(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer, reply: str
+) -> None:
+    """REL-2, threats.md, 2: marked as sent before QUIT"""
+    server.faults = {"QUIT": reply}
+    invite(app, cast, clock, SAM)
+    assert deliver().sent == 1
+    assert row(app).state is MailState.SENT
+    clock.advance(days=1)
+    assert deliver().leased == 0
+    assert len(server.accepted) == 1
+
+
+def test_one_refused_recipient_does_not_hold_up_the_others(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """REL-5, REL-6"""
+    others = [f"guest{number}@partner.example" for number in range(5)]
+    server.faults = {
+        "RCPT " + SAM: "550 5.1.1 No such mailbox here",
+        "RCPT " + others[2]: "421 going down",
+        "RCPT " + others[3]: "450 later",
+    }
+    invite(app, cast, clock, others[0], SAM, *others[1:])
+    outcome = deliver()
+    assert (outcome.sent, outcome.failed, outcome.deferred) == (3, 1, 2)
+    states = {recipient: mail.state for recipient, mail in rows(app).items()}
+    assert states[SAM] is MailState.FAILED
+    assert states[others[2]] is states[others[3]] is MailState.QUEUED
+    assert [recipient for recipient, _ in server.accepted] == [others[0], others[1], others[4]]
+
+
+def test_what_the_server_says_is_kept_printable_and_short(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """LOG-1, ADM-1"""
+    server.faults = {"RCPT": "550 \x1b[31m<script>\t" + "x" * 600}
+    invite(app, cast, clock, SAM)
+    deliver()
+    said = row(app).last_error or ""
+    assert said.startswith("550  [31m<script> xxx")
+    assert said.isprintable()
+    assert len(said) <= 512
+
+
+# Waiting and giving up ---------------------------------------------------------------------------
+
+
+def test_waits_double_up_to_an_hour_and_end_after_three_days(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """REL-4: 1, 2, 4 … 60 minutes with jitter, up to 72 hours, then failed"""
+    server.faults = {"RCPT": "450 4.2.1 later"}
+    invite(app, cast, clock, SAM)
+    waits = []
+    while row(app).state is MailState.QUEUED:
+        assert deliver().leased == 1
+        waits.append((row(app).due_at - clock.now) / timedelta(minutes=1))
+        clock.now = max(row(app).due_at, clock.now)
+    for wait, planned in zip(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60], strict=False):
+        assert planned * 0.9 <= wait <= planned * 1.1
+    assert row(app).state is MailState.FAILED
+    assert row(app).last_error == "450 4.2.1 later"
+    assert timedelta(hours=72) <= clock.now - START <= timedelta(hours=73, minutes=6)
+
+
+# Poison ------------------------------------------------------------------------------------------
+
+
+def poison(app: Flask, recipient: str, /, **columns: Any) -> None:
+    """Spoil the row of *recipient*."""
+    with app.app_context(), worker.transaction() as session:
+        session.execute(
+            update(OutboxMessage).where(OutboxMessage.recipient == recipient).values(**columns)
+        )
+
+
+POISONS: dict[str, dict[str, Any]] = {
+    "a template that is not there": {"template": "nowhere"},
+    "a context without what the template needs": {"context": {}},
+    "a key that is gone": {
+        "context": {
+            "invitation_id": "66666666-7777-4888-9999-aaaaaaaaaaaa", "version": 1,
+            "key_id": "gone", "tenant_name": "WoodGrove",
+        }
+    },
+    "a reply address with a line break": {
+        "context": {
+            "invitation_id": "66666666-7777-4888-9999-aaaaaaaaaaaa", "version": 1,
+            "tenant_name": "WoodGrove", "reply_to": "a@b.example\r\nBcc: eve@evil.example",
+        }
+    },
+    "a recipient with a line break": {"recipient": SAM + "\r\nBcc: eve@evil.example"},
+    "a recipient outside ASCII": {"recipient": "sämi@gmail.com"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", POISONS)
+def test_a_row_that_cannot_be_sent_is_parked_alone_and_the_others_go_out(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer, which: str
+) -> None:
+    """REL-6, INV-1"""
+    others = [f"guest{number}@partner.example" for number in range(30)]
+    invite(app, cast, clock, *others[:3], SAM, *others[3:])
+    values = dict(POISONS[which])
+    if "context" in values and values["context"].get("reply_to"):
+        values["context"] = rows(app)[SAM].context | {"reply_to": values["context"]["reply_to"]}
+    poison(app, SAM, **values)
+    sent = deliver().sent + deliver().sent
+    assert sent == 30
+    assert sorted(recipient for recipient, _ in server.accepted) == sorted(others)
+    [parked] = [mail for mail in rows(app).values() if mail.state is not MailState.SENT]
+    assert parked.state is MailState.FAILED
+    assert parked.last_error
+    assert "eve@evil" not in parked.last_error
+
+
+def test_a_row_that_kills_its_worker_every_time_is_parked(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """REL-6: the attempt is counted before it is made"""
+    invite(app, cast, clock, SAM, EVE)
+    for _ in range(10):  # workers that lease and die
+        with app.app_context(), worker.transaction() as session:
+            assert len(outbox.lease(session, "dead", now=clock.now, limit=1)) == 1
+        assert deliver().sent == (1 if clock.now == START else 0), "the other mail goes out"
+        clock.advance(minutes=6)
+    assert row_of(app, SAM).state is MailState.QUEUED
+    assert deliver().failed == 1
+    assert row_of(app, SAM).last_error == "No attempt ever came to an end."
+    assert [recipient for recipient, _ in server.accepted] == [EVE]
+
+
+def test_ended_attempts_are_no_crashes(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """REL-6: nine crashes, an answer, nine crashes"""
+    invite(app, cast, clock, SAM)
+    for _ in range(2):
+        for _ in range(9):
+            with app.app_context(), worker.transaction() as session:
+                assert len(outbox.lease(session, "dead", now=clock.now, limit=1)) == 1
+            clock.advance(minutes=6)
+        server.faults = {"RCPT": "450 later"}
+        assert deliver().deferred == 1
+        clock.advance(hours=2)
+    server.faults = {}
+    assert deliver().sent == 1
+
+
+# Leases ------------------------------------------------------------------------------------------
+
+
+def test_whoever_lost_the_lease_writes_nothing(app: Flask, cast: Cast, clock: Clock) -> None:
+    """REL-3: owner and fencing number"""
+    invite(app, cast, clock, SAM)
+    with app.app_context():
+        with worker.transaction() as session:
+            [slow] = outbox.lease(session, "slow", now=clock.now, limit=5)
+        with worker.transaction() as session:
+            assert outbox.lease(session, "quick", now=clock.advance(minutes=4), limit=5) == []
+        with worker.transaction() as session:
+            [quick] = outbox.lease(session, "quick", now=clock.advance(minutes=1), limit=5)
+        assert quick.fence == slow.fence + 1
+        for settle in (
+            lambda session: outbox.sent(session, slow, now=clock.now),
+            lambda session: outbox.failed(session, slow, "no", now=clock.now),
+            lambda session: outbox.later(session, slow, "no", now=clock.now),
+            lambda session: outbox.release(session, slow, now=clock.now),
+        ):
+            with worker.transaction() as session:
+                assert settle(session) is False
+        assert row(app).lease_owner == "quick"
+        with worker.transaction() as session:
+            assert outbox.sent(session, quick, now=clock.now) is True
+    assert (row(app).state, row(app).lease_owner) == (MailState.SENT, None)
+
+
+def test_a_lease_takes_as_many_as_it_says_and_the_oldest_first(
+    app: Flask, cast: Cast, clock: Clock
+) -> None:
+    """REL-3: what a worker cannot send within its lease it must not take"""
+    for number in range(12):
+        invite(app, cast, clock, f"guest{number}@partner.example")
+        clock.advance(seconds=1)
+    taken = []
+    with app.app_context():
+        for limit in (1, 5, 20):
+            with worker.transaction() as session:
+                leased = outbox.lease(session, f"worker {limit}", now=clock.now, limit=limit)
+            taken.append([mail.recipient for mail in leased])
+    assert taken == [
+        [f"guest{number}@partner.example" for number in numbers]
+        for numbers in (range(1), range(1, 6), range(6, 12))
+    ]
+
+
+def test_several_workers_send_every_mail_once(
+    app: Flask, cast: Cast, clock: Clock, server: FaultServer, deliver: Deliver
+) -> None:
+    """REL-3: several worker processes share one database"""
+    server.slowness = 0.01
+    addresses = [f"guest{number}@partner.example" for number in range(60)]
+    with app.app_context(), worker.transaction() as session:
+        john = acting(session, cast.woodgrove, cast.john, clock.now)
+        invitations.invite_many(session, john, addresses_text=addresses[:50])
+        invitations.invite_many(session, john, addresses_text=addresses[50:])
+
+    def work(_: Any, number: int) -> int:
+        db.session.remove()
+        sent = 0
+        while (outcome := deliver(owner=f"worker {number}")).leased:
+            sent += outcome.sent
+        return sent
+
+    done, faults = at_once(app, 4, work)
+    assert faults == []
+    assert sum(done) == 60
+    assert sorted(recipient for recipient, _ in server.accepted) == sorted(addresses)
+    assert {mail.state for mail in rows(app).values()} == {MailState.SENT}
+
+
+def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_begun(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """REL-10"""
+    invite(app, cast, clock, *[f"guest{number}@partner.example" for number in range(5)])
+    outcome = deliver(stopping=lambda: len(server.accepted) >= 2)
+    assert outcome.sent == 2
+    waiting = [mail for mail in rows(app).values() if mail.state is MailState.QUEUED]
+    assert len(waiting) == 3
+    assert {(mail.attempts, mail.due_at, mail.lease_owner) for mail in waiting} == {
+        (0, clock.now, None)
+    }
+    assert deliver().sent == 3
+
+
+def test_cancelled_mail_is_not_sent(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    """REL-18: unsent mail of a removed guest"""
+    invite(app, cast, clock, SAM)
+    with app.app_context(), worker.transaction() as session:
+        about = row(app).about_id
+        assert about is not None
+        outbox.cancel(session, cast.woodgrove, about, now=clock.now)
+    assert deliver().leased == 0
+    assert server.accepted == []
+    assert row(app).state is MailState.CANCELLED
+
+
+def test_one_connection_carries_a_whole_round(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
+) -> None:
+    invite(app, cast, clock, *[f"guest{number}@partner.example" for number in range(5)])
+    assert deliver().sent == 5
+    assert server.connections == 1
