@@ -330,9 +330,9 @@ def _guests(
             Invitation.tenant_id == woodgrove.tenant_id, Invitation.user_id == failed
         )
     ).scalar_one()
-    _settle(session, invitation_id, MailState.FAILED, now - timedelta(days=2),
+    _settle(session, invitation_id, MailState.FAILED, now - timedelta(days=2, seconds=-2),
             "550 5.1.1 No such mailbox here")  # fmt: skip
-    invite("priya@lintel-build.example", "Priya Raman", 0.01, company_name="Lintel Build",
+    invite("priya@lintel-build.example", "Priya Raman", 0, company_name="Lintel Build",
            message="Hello Priya, the drawings for the Harbour Street site are ready.",
            delivered=False)  # fmt: skip
 

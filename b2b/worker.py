@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
@@ -44,6 +45,27 @@ def transaction() -> Iterator[Session]:
         db.session.remove()
 
 
+def _machine() -> str:
+    """This machine as it runs now: host name and boot, so that process numbers mean something."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()[:32]}/{boot.read_text()[:8] if boot.exists() else '-'}"
+
+
+def _gone(owner: str) -> bool:
+    """Whether *owner* was a worker on this machine that does not live any more."""
+    machine, _, rest = owner.partition(":")
+    number = rest.partition(":")[0]
+    if machine != _machine() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
 def _purge(session: Session, now: datetime) -> None:
     sessions.purge(session, now)
     passcodes.purge(session, now)
@@ -62,7 +84,7 @@ class Worker:
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._stop = threading.Event()
-        self._owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._owner = f"{_machine()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._pause = 0.0
 
     def stop(self, *_: int | FrameType | None) -> None:
@@ -117,6 +139,9 @@ class Worker:
 
     def _plan(self) -> None:
         with transaction() as session:
+            taken = outbox.take_back(session, _gone, now=clock.now())
+            if taken:
+                log.info("took back mail of workers that are gone", extra={"count": taken})
             for kind, (every, _) in UPKEEP.items():
                 jobs.recur(session, kind, every, now=clock.now())
 

@@ -1,6 +1,7 @@
 """What happened to one person, newest first: audit events, mail and sign-ins in one list."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext
@@ -12,6 +13,7 @@ from b2b.models import AuditEvent, MailState, OutboxMessage, SignIn, User
 from b2b.services import audit, permissions
 from b2b.services.audit import Activity
 from b2b.services.permissions import Action
+from b2b.web.filters import moment
 
 _ICONS: dict[str, tuple[str, str]] = {
     Activity.ADD_USER: ("person", ""),
@@ -100,7 +102,9 @@ def _property(name: str) -> str:
     return names.get(name, name)
 
 
-def _value(value: Any) -> str:
+def _value(name: str, value: Any) -> str:
+    if name == "AcceptedOn" and value:
+        return moment(datetime.fromisoformat(value))
     if value is True:
         return gettext("Yes")
     if value is False:
@@ -124,8 +128,8 @@ def _audit(event: AuditEvent) -> dict[str, Any]:
         "changes": [
             {
                 "label": _property(change["property"]),
-                "before": _value(change["before"]),
-                "after": _value(change["after"]),
+                "before": _value(change["property"], change["before"]),
+                "after": _value(change["property"], change["after"]),
             }
             for change in event.changes
         ],
@@ -136,21 +140,32 @@ def _audit(event: AuditEvent) -> dict[str, Any]:
 def _letter(letter: OutboxMessage) -> dict[str, Any]:
     assert letter.settled_at is not None
     good = letter.state is MailState.SENT
-    titles = {
+    states = {
         MailState.SENT: gettext("Mail sent to the mail server"),
         MailState.FAILED: gettext("Mail failed"),
         MailState.CANCELLED: gettext("Mail cancelled"),
         MailState.QUEUED: gettext("Mail queued"),
     }
+    subjects = {
+        "invitation": gettext("The invitation"),
+        "welcome_back": gettext("News of more access"),
+        "accepted": gettext("News of the acceptance"),
+        "declined": gettext("News of the refusal"),
+        "asked_again": gettext("The wish for a new invitation"),
+    }
+    parts = [subjects.get(letter.template, letter.template), letter.recipient]
+    if not good and letter.last_error:
+        parts.append(letter.last_error)
     return {
         "icon": "mail",
         "tone": "" if good else "bad",
-        "title": titles[letter.state],
-        "detail": letter.recipient if good else (letter.last_error or letter.recipient),
+        "title": states[letter.state],
+        "detail": " · ".join(parts),
         "at": letter.settled_at,
         "who": None,
         "changes": [],
-        "order": (letter.settled_at, 0),
+        # At the same instant a mail follows the change that caused it.
+        "order": (letter.settled_at, 10**8),
     }
 
 

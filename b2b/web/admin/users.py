@@ -172,7 +172,7 @@ def user(user_id: str) -> ResponseReturnValue:
         person=person,
         badge=_badge(person, invitation, letters, policy),
         invitation=invitation,
-        steps=_steps(invitation, letters),
+        steps=_steps(invitation, letters, policy),
         letter=next((m for m in letters if invitation and m.id == invitation.outbox_id), None),
         events=timeline(session, who, person, letters),
         identity=sign_in.identity_of_guest(session, person),
@@ -218,7 +218,9 @@ def _badge(person: User, invitation: Invitation | None, letters: Any, policy: Te
     return str(state)
 
 
-def _steps(invitation: Invitation | None, letters: Any) -> list[dict[str, Any]]:
+def _steps(
+    invitation: Invitation | None, letters: Any, policy: TenantPolicy
+) -> list[dict[str, Any]]:
     """The six steps of the journey with their times."""
     if invitation is None:
         return []
@@ -235,7 +237,12 @@ def _steps(invitation: Invitation | None, letters: Any) -> list[dict[str, Any]]:
     ]  # fmt: skip
     steps: list[dict[str, Any]] = []
     reached = max((i for i, (_, at) in enumerate(times) if at is not None), default=0)
-    ended = invitation.declined_at is not None or invitation.cancelled_at is not None
+    over = invitation_states.ends_at(invitation.sent_at, policy.invitation_days)
+    ended = (
+        invitation.declined_at is not None
+        or invitation.cancelled_at is not None
+        or (invitation.accepted_at is None and over is not None and over <= now())
+    )
     failed = letter is not None and letter.state is MailState.FAILED
     for number, (label, at) in enumerate(times):
         state = "on" if at is not None or number < reached else ""
