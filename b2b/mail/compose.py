@@ -59,7 +59,7 @@ def render(
         facts["quoted"] = _quoted
         facts["leads_to"] = _host(context.get("redirect_url"))
         facts["url"] = links.absolute
-        subject = " ".join(render_template(f"mail/{template}/subject.txt", **facts).split())
+        subject = _plain(render_template(f"mail/{template}/subject.txt", **facts))
         text = render_template(f"mail/{template}/body.txt", **facts)
         return Rendered(
             subject=subject[:200],
@@ -118,11 +118,21 @@ def _sender(template: str, context: dict[str, Any]) -> str:
 
 
 def one_line(name: str, longest: int = 64) -> str:
-    """A display name fit for a header: one line, no controls or direction tricks, capped."""
+    """A display name fit for an address header: one line without controls, direction tricks and
+    what separates or encloses addresses, capped.
+
+    Quoting would not do: folding a long line drops the quotes, and then readers see an address of
+    the name's choice (threats.md, MAIL-3).
+    """
+    return _plain(re.sub(r"[()<>\[\]:;@\\,\"]", " ", name))[:longest].strip()
+
+
+def _plain(text: str) -> str:
+    """*text* in one line without controls and direction tricks; nothing in it is decoded again."""
     cleaned = re.sub(
-        r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff<>\"]", " ", name
+        r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]", " ", text
     )
-    return " ".join(cleaned.split())[:longest]
+    return " ".join(cleaned.replace("=?", "= ?").split())
 
 
 def _host(url: str | None) -> str | None:

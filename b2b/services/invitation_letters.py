@@ -1,5 +1,6 @@
 """The letter of an invitation as an outbox row: data and ids, never the link itself."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from b2b.mail import outbox
 from b2b.models import Tenant, TenantPolicy
 from b2b.services.addresses import Address
 from b2b.services.invitation_states import ends_at
+
+_ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@([\w.-]+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -72,4 +75,8 @@ def row(
 
 def _lies_in(mail: str, tenant: Tenant) -> bool:
     """Reply-To is for addresses in the tenant's own domains only (decisions.md, subject, From)."""
-    return mail.rpartition("@")[2].lower() in {tenant.primary_domain, tenant.initial_domain}
+    found = _ADDRESS.fullmatch(mail)
+    return found is not None and found[1].lower() in {
+        tenant.primary_domain,
+        tenant.initial_domain,
+    }
