@@ -218,7 +218,7 @@ def restore(session: Session, actor: Actor, user_id: UUID) -> User:
             (User.upn_key == user.upn_key)
             | ((User.invited_key == user.invited_key) & User.invited_key.is_not(None)),
         )
-    ).scalar_one_or_none()
+    ).first()
     if taken is not None:
         raise Conflict(
             N_(
