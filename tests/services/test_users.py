@@ -1,0 +1,338 @@
+"""People: blocking, deleting, restoring, profiles, and the last administrator."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from b2b.errors import Conflict, Denied, Invalid, NotFound
+from b2b.extensions import db
+from b2b.models import AuditEvent, MailState, OutboxMessage, Role, User
+from b2b.services import invitations, tenants, user_listing, users
+from b2b.services.user_listing import Filters
+from tests import factories
+from tests.cast import Cast, acting
+from tests.conftest import START, Clock
+from tests.crowd import at_once
+
+CHANGES = [users.block, users.unblock, users.remove, users.restore]
+
+
+def activities(session: Session, target: Any) -> list[str]:
+    return list(
+        session.scalars(
+            select(AuditEvent.activity)
+            .where(AuditEvent.target_id == target)
+            .order_by(AuditEvent.sequence)
+        )
+    )
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_people_of_another_tenant_and_nobody_are_not_found(
+    session: Session, cast: Cast, clock: Clock, change: Any
+) -> None:
+    """ADM-3"""
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    for stranger in (cast.otto, uuid4()):
+        with pytest.raises(NotFound, match="nobody here"):
+            change(session, john, stranger)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        (None, False),
+        (Role.GUEST_INVITER, False),
+        (Role.HELPDESK_ADMINISTRATOR, False),
+        (Role.GLOBAL_READER, False),
+        (Role.USER_ADMINISTRATOR, True),
+        (Role.GLOBAL_ADMINISTRATOR, True),
+    ],
+)
+def test_who_may_block_and_delete(
+    session: Session, cast: Cast, clock: Clock, change: Any, role: Role | None, may: bool
+) -> None:
+    """ADM-2: actor × action; the refusal names the role"""
+    if role is not None:
+        factories.give_role(session, cast.woodgrove, cast.adele, role, clock.now)
+    sam = factories.invite(session, cast, clock.now).user_id
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    if may:
+        assert change(session, adele, sam).id == sam
+    else:
+        with pytest.raises(Denied, match="This needs the role User Administrator"):
+            change(session, adele, sam)
+
+
+@pytest.mark.parametrize("change", [users.block, users.remove])
+@pytest.mark.parametrize("target_role", list(Role))
+def test_only_a_global_administrator_acts_on_people_with_roles(
+    session: Session, cast: Cast, clock: Clock, change: Any, target_role: Role
+) -> None:
+    """ADM-2: never above one's own"""
+    home = acting(session, cast.woodgrove, cast.john, clock.now)
+    factories.give_role(session, cast.woodgrove, cast.adele, Role.USER_ADMINISTRATOR, clock.now)
+    target = tenants.add_person(
+        session, home, user_principal_name="t@woodgrove.example", display_name="Target",
+        roles=(target_role,),
+    )  # fmt: skip
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    with pytest.raises(Denied, match="only a Global Administrator"):
+        change(session, adele, target.id)
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    assert change(session, john, target.id).id == target.id
+
+
+@pytest.mark.parametrize("change", [users.block, users.remove])
+def test_the_last_administrator_who_can_sign_in_stays(
+    session: Session, cast: Cast, clock: Clock, change: Any
+) -> None:
+    """ADM-2"""
+    factories.give_role(session, cast.woodgrove, cast.adele, Role.GLOBAL_ADMINISTRATOR, clock.now)
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    change(session, adele, cast.john)
+    session.flush()
+    home = acting(session, cast.woodgrove, cast.john, clock.now)
+    helper = tenants.add_person(
+        session, home, user_principal_name="h@woodgrove.example", display_name="Helper",
+        roles=(Role.GLOBAL_ADMINISTRATOR,),
+    )  # fmt: skip
+    helper_actor = acting(session, cast.woodgrove, helper.id, clock.now)
+    change(session, helper_actor, cast.adele)
+    session.flush()
+    with pytest.raises(Conflict, match="Helper is the last Global Administrator") as refused:
+        users.block(session, helper_actor, helper.id)
+    assert "name another one first" in str(refused.value)
+    with pytest.raises(Conflict):
+        users.remove(session, helper_actor, helper.id)
+
+
+@pytest.mark.parametrize("change", [users.block, users.remove])
+def test_two_administrators_who_remove_each_other_at_once_leave_one(
+    app: Flask, cast: Cast, clock: Clock, change: Any
+) -> None:
+    """ADM-2: checked in the transaction"""
+    with app.app_context():
+        factories.give_role(
+            db.session(), cast.woodgrove, cast.adele, Role.GLOBAL_ADMINISTRATOR, clock.now
+        )
+        db.session.commit()
+        pair = [
+            acting(db.session(), cast.woodgrove, who, clock.now) for who in (cast.john, cast.adele)
+        ]
+        db.session.remove()
+
+    def once(session: Session, number: int) -> Any:
+        return change(session, pair[number], pair[1 - number].user_id).id
+
+    done, faults = at_once(app, 2, once)
+    assert len(done) == 1
+    assert [type(fault) for fault in faults] == [Conflict]
+    with app.app_context():
+        left = db.session.execute(
+            select(func.count())
+            .select_from(User)
+            .where(
+                User.id.in_([cast.john, cast.adele]),
+                User.account_enabled,
+                User.deleted_at.is_(None),
+            )
+        ).scalar_one()
+        assert left == 1
+        db.session.remove()
+
+
+def test_blocking_twice_is_one_change_and_unblocking_undoes_it(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """REL-13, REL-17"""
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    for _ in range(2):
+        assert users.block(session, john, cast.adele).account_enabled is False
+    for _ in range(2):
+        assert users.unblock(session, john, cast.adele).account_enabled is True
+    assert activities(session, cast.adele)[1:] == ["Disable account", "Enable account"]
+
+
+def test_deleting_kills_link_and_unsent_mail_and_twice_is_one_change(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """REL-18"""
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    sam = factories.invite(session, cast, clock.now).user_id
+    link = factories.link_of(session, cast.woodgrove, sam)
+    for _ in range(2):
+        assert users.remove(session, john, sam).deleted_at == clock.now
+    session.flush()
+    assert factories.open_link(session, link, clock.now) is None
+    states = session.scalars(select(OutboxMessage.state)).all()
+    assert states == [MailState.CANCELLED]
+    assert activities(session, sam).count("Delete user") == 1
+    with pytest.raises(Conflict, match="is deleted"):
+        users.block(session, john, sam)
+    with pytest.raises(Conflict, match="is deleted"):
+        users.unblock(session, john, sam)
+
+
+def test_nobody_deletes_himself(session: Session, cast: Cast, clock: Clock) -> None:
+    factories.give_role(session, cast.woodgrove, cast.adele, Role.GLOBAL_ADMINISTRATOR, clock.now)
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    with pytest.raises(Conflict, match="You cannot delete yourself"):
+        users.remove(session, john, cast.john)
+
+
+@pytest.mark.parametrize(("days", "works"), [(0, True), (29.9, True), (30, True), (30.1, False)])
+def test_a_deleted_person_comes_back_within_thirty_days(
+    session: Session, cast: Cast, clock: Clock, days: float, works: bool
+) -> None:
+    """users.md, 5"""
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    users.remove(session, john, cast.adele)
+    session.flush()
+    john = acting(session, cast.woodgrove, cast.john, START + timedelta(days=days))
+    if works:
+        assert users.restore(session, john, cast.adele).deleted_at is None
+        assert users.restore(session, john, cast.adele).deleted_at is None
+        assert activities(session, cast.adele).count("Restore user") == 1
+    else:
+        with pytest.raises(Conflict, match="was deleted over 30 days ago"):
+            users.restore(session, john, cast.adele)
+
+
+def test_a_restored_guest_finds_his_link_alive_again_and_his_mail_cancelled(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    sam = factories.invite(session, cast, clock.now).user_id
+    link = factories.link_of(session, cast.woodgrove, sam)
+    users.remove(session, john, sam)
+    users.restore(session, john, sam)
+    session.flush()
+    assert factories.open_link(session, link, clock.now) is not None
+    assert session.scalars(select(OutboxMessage.state)).all() == [MailState.CANCELLED]
+    assert invitations.resend(session, john, sam).version == 2
+
+
+@pytest.mark.parametrize("who", ["the address", "the name", "both by two people"])
+def test_a_restore_that_collides_says_what_to_do(
+    session: Session, cast: Cast, clock: Clock, who: str
+) -> None:
+    """decisions.md, … of a soft-deleted guest: a conflict with its cure"""
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    sam = factories.invite(session, cast, clock.now).user_id
+    users.remove(session, john, sam)
+    session.flush()
+    if who != "the address":
+        tenants.add_person(
+            session, john, user_principal_name="gsamoogle_gmail.com#EXT#@woodgrove.example",
+            display_name="Somebody else",
+        )  # fmt: skip
+    if who != "the name":
+        factories.invite(session, cast, clock.now)
+    session.flush()
+    with pytest.raises(Conflict, match="Delete that person first") as refused:
+        users.restore(session, john, sam)
+    assert "gsamoogle" in str(refused.value)
+
+
+# Profiles ----------------------------------------------------------------------------------------
+
+
+def test_one_corrects_oneself_and_the_old_values_stay_in_the_audit_log(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    users.update_profile(
+        session, adele, cast.adele, display_name=" Adèle Vance ", job_title="Architect",
+        given_name="",
+    )  # fmt: skip
+    user = session.get_one(User, (cast.woodgrove, cast.adele))
+    assert (user.display_name, user.name_key, user.job_title) == (
+        "Adèle Vance", "adèle vance", "Architect",
+    )  # fmt: skip
+    event = session.scalars(
+        select(AuditEvent)
+        .where(AuditEvent.target_id == cast.adele)
+        .order_by(AuditEvent.sequence.desc())
+        .limit(1)
+    ).one()
+    assert event.activity == "Update user"
+    assert event.changes == [
+        {"property": "DisplayName", "before": "Adele Vance", "after": "Adèle Vance"},
+        {"property": "JobTitle", "before": None, "after": "Architect"},
+    ]
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    for typed, found in (("adèle", [cast.adele]), ("Vance", [cast.adele])):
+        rows = user_listing.listing(session, john, Filters(search=typed)).rows
+        assert [row.id for row in rows if row.display_name == "Adèle Vance"] == found, typed
+
+
+def test_saving_what_is_there_already_is_no_change(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    before = activities(session, cast.adele)
+    users.update_profile(session, adele, cast.adele, display_name="Adele Vance", surname=None)
+    assert activities(session, cast.adele) == before
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "sentence"),
+    [
+        ({"display_name": ""}, "display_name", "Enter a name."),
+        ({"display_name": "  "}, "display_name", "Enter a name."),
+        ({"display_name": "n" * 257}, "display_name", "At most 256 characters."),
+        ({"given_name": "n" * 65}, "given_name", "At most 64 characters."),
+        ({"job_title": "n" * 129}, "job_title", "At most 128 characters."),
+        ({"surname": "a\nb"}, "surname", "Control characters are not allowed here."),
+        ({"company_name": "a\x85b"}, "company_name", "Control characters are not allowed here."),
+        ({"mobile_phone": "a\u2028b"}, "mobile_phone", "Control characters are not allowed here."),
+        ({"department": "a\x00b"}, "department", "Control characters are not allowed here."),
+    ],
+)
+def test_a_bad_value_of_a_profile_is_refused_by_its_field(
+    session: Session, cast: Cast, clock: Clock, values: dict[str, str], field: str, sentence: str
+) -> None:
+    """INV-1"""
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    with pytest.raises(Invalid) as refused:
+        users.update_profile(session, adele, cast.adele, **values)
+    assert (refused.value.field, str(refused.value)) == (field, sentence)
+
+
+def test_others_profiles_need_the_permission(session: Session, cast: Cast, clock: Clock) -> None:
+    """ADM-2, ADM-3"""
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    with pytest.raises(Denied, match="User Administrator"):
+        users.update_profile(session, adele, cast.john, display_name="X")
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    with pytest.raises(NotFound):
+        users.update_profile(session, john, cast.otto, display_name="X")
+    assert users.update_profile(session, john, cast.adele, display_name="X").display_name == "X"
+
+
+def test_a_guest_reads_himself_and_nobody_else(session: Session, cast: Cast, clock: Clock) -> None:
+    """API-4, ADM-3"""
+    sam = factories.invite(session, cast, clock.now)
+    factories.accept(session, cast, sam, clock.now)
+    session.flush()
+    guest = acting(session, cast.woodgrove, sam.user_id, clock.now)
+    assert users.read(session, guest, sam.user_id).id == sam.user_id
+    with pytest.raises(Denied, match="Global Reader"):
+        users.read(session, guest, cast.adele)
+    with pytest.raises(Denied, match="Global Reader"):
+        user_listing.listing(session, guest, Filters())
+
+
+def test_a_taken_sign_in_name_is_a_conflict(session: Session, cast: Cast, clock: Clock) -> None:
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    with pytest.raises(Conflict, match="is taken"):
+        tenants.add_person(
+            session, john, user_principal_name="Adele.VANCE@woodgrove.example", display_name="Two"
+        )
