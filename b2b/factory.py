@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from b2b import cli, database, links
 from b2b import web as edge
+from b2b.errors import StartRefused
 from b2b.extensions import babel, csrf, db, mail
 from b2b.keys import Keyring
 from b2b.services import attempts, invitations, passwords, sign_in
@@ -58,8 +59,11 @@ def build(config: Config) -> Flask:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make DATA_DIR, for its owner alone (threats.md, DB-2)."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make DATA_DIR, for its owner alone (threats.md, DB-2). Raises StartRefused."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartRefused(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
 def _derive(app: Flask, config: Config, keyring: Keyring) -> None:
