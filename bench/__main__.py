@@ -18,9 +18,8 @@ def main() -> int:
             continue
         result = bench.run()
         failed |= not result.holds
-        print(
-            f"{'ok  ' if result.holds else 'FAIL'} {result.name}: {result.value:.2f} (at most {result.bar})"
-        )
+        verdict = "ok  " if result.holds else "FAIL"
+        print(f"{verdict} {result.name}: {result.value:.2f} (at most {result.bar})")
         print(f"     {result.detail}")
     return 1 if failed else 0
 
