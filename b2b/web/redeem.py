@@ -212,6 +212,8 @@ def _come_back(opened: Opened) -> ResponseReturnValue:
 def accept() -> ResponseReturnValue:
     """Accept: the invitation is redeemed, in one transaction."""
     identity = context.identity()
+    if "redeem" not in session and context.actor_or_none() is not None:
+        return redirect(url_for("my_apps.index"), 303)  # accepted before: a reload, or Back
     if identity is None or not StepForm().validate_on_submit():
         return redirect(url_for(".landing"), 303)
     try:
