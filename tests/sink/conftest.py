@@ -1,5 +1,6 @@
 """Sinks that really listen and stores that really lie on disk."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -74,14 +75,21 @@ def start_process() -> Iterator[Callable[[str], SinkProcess]]:
         process.communicate()
 
 
-@pytest.fixture(params=["file", "memory", "postgresql"])
+@pytest.fixture(
+    params=[
+        "file",
+        "memory",
+        pytest.param("postgresql", marks=[pytest.mark.long, pytest.mark.postgres]),
+    ]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty store of each kind; PostgreSQL where MAIL_STORE_TEST_URL names one to be emptied."""
-    url = {"file": f"sqlite:///{tmp_path}/mail.sqlite3", "memory": "sqlite://"}.get(request.param)
-    url = url or os.environ.get("MAIL_STORE_TEST_URL")
-    if url is None:
-        pytest.skip("MAIL_STORE_TEST_URL is not set")
-    made = Store.open(url)
-    made.delete()
-    yield made
-    made.close()
+    """An empty store of each kind."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "postgresql":
+            url = stack.enter_context(request.getfixturevalue("postgres_template").fresh())
+        else:
+            file = f"sqlite:///{tmp_path}/mail.sqlite3"
+            url = {"file": file, "memory": "sqlite://"}[request.param]
+        made = Store.open(url)
+        yield made
+        made.close()
