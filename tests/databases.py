@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,23 +31,28 @@ class SQLiteTemplate:
         yield f"sqlite:///{target}"
 
 
-def _started(folder: Path) -> pgserver.PostgresServer:
-    """A server below *folder*; its starter gives up after ten seconds, so a busy machine tries
-    again.
+def _started() -> tuple[pgserver.PostgresServer, Path]:
+    """A server and its folder. Its starter gives up after ten seconds, so a busy machine tries again.
+
+    The folder is not below pytest's: as root the server runs as another user, and every session of
+    pytest closes that tree to others.
     """
-    for number in range(4):
+    for attempt in range(4):
+        folder = Path(tempfile.mkdtemp(prefix="b2b-postgres-"))
         try:
-            return pgserver.get_server(folder / str(number))
+            return pgserver.get_server(folder), folder
         except (subprocess.SubprocessError, OSError):
-            continue
-    return pgserver.get_server(folder / "last")
+            shutil.rmtree(folder, ignore_errors=True)
+            if attempt == 3:
+                raise
+    raise AssertionError("the loop returns or raises")
 
 
 class PostgresTemplate:
     """A server of its own, and a database that each test's is made from."""
 
-    def __init__(self, folder: Path) -> None:
-        self._server = _started(folder)
+    def __init__(self) -> None:
+        self._server, self._folder = _started()
         self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
         self._admin.execute("CREATE DATABASE template_b2b")
         database.migrate(self.url("template_b2b"))
@@ -69,3 +75,4 @@ class PostgresTemplate:
         """Stop the server."""
         self._admin.close()
         self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
