@@ -32,7 +32,7 @@ class SQLiteTemplate:
 
 
 def _started() -> tuple[pgserver.PostgresServer, Path]:
-    """A server and its folder. Its starter gives up after ten seconds, so a busy machine tries again.
+    """A server and its folder; its starter gives up after ten seconds, which is tried again.
 
     The folder is not below pytest's: as root the server runs as another user, and every session of
     pytest closes that tree to others.
