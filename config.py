@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 
 class BadSetting(Exception):
     """A setting cannot be used; the text names it and says why."""
@@ -128,6 +130,18 @@ class Config:
                 raise BadSetting(
                     "RATE_LIMITS must be default, off or a factor such as 2.5."
                 ) from None
+        for name, port in (("PORT", self.PORT), ("SMTP_PORT", self.SMTP_PORT)):
+            if not 1 <= port <= 65535:
+                raise BadSetting(f"{name} must be a port between 1 and 65535, not {port}.")
+        for name, count in (
+            ("WEB_WORKERS", self.WEB_WORKERS),
+            ("WEB_THREADS", self.WEB_THREADS),
+            ("DELIVERY_BATCH", self.DELIVERY_BATCH),
+        ):
+            if count < 1:
+                raise BadSetting(f"{name} must be at least 1, not {count}.")
+        if self.LOG_LEVEL.upper() not in _LOG_LEVELS:
+            raise BadSetting(f"LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
         if self.ADDRESS_RULES not in ("reference", "rfc"):
             raise BadSetting("ADDRESS_RULES must be reference or rfc.")
         if self.PASSWORD_HASHING not in ("strong", "weak"):

@@ -4,6 +4,7 @@ state.
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,30 @@ def prepare(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _use_wal(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         write = connection.get_execution_options().get(_WRITE)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch a file to WAL. While others do so for the first time too, SQLite answers *locked* at
+    once, whatever the time-out.
+    """
+    for _ in range(100):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(0.02)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def begin_write(session: Session | scoped_session[Any]) -> None:
@@ -134,10 +152,15 @@ def migrate(url: str) -> None:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
                 connection.commit()
-    except OperationalError as error:
-        raise StartRefused(f"The database cannot be opened: {error.orig}") from error
+    except DBAPIError as error:
+        raise _cannot_be_opened(error) from error
     finally:
         engine.dispose()
+
+
+def _cannot_be_opened(error: DBAPIError) -> StartRefused:
+    words = " ".join(str(error.orig).split())
+    return StartRefused(f"The database cannot be opened: {words}")
 
 
 def _own_file(url: str) -> None:
@@ -153,8 +176,8 @@ def require_current(url: str) -> None:
     try:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
-    except OperationalError as error:
-        raise StartRefused(f"The database cannot be opened: {error.orig}") from error
+    except DBAPIError as error:
+        raise _cannot_be_opened(error) from error
     finally:
         engine.dispose()
     script = ScriptDirectory.from_config(alembic_config(url))
