@@ -133,13 +133,10 @@ def migrate() -> None:
 @_plainly
 def init(organisation: str, domain: str, admin: str, admin_name: str) -> None:
     """Make the first organisation and print a one-time set-up link for its administrator."""
-    from b2b import demo
     from b2b.extensions import db
     from b2b.services import tenants
 
     database.migrate(current_app.config["DATABASE_URL"])
-    if demo.is_set_up():
-        raise StartRefused("This installation is set up already; administrators add organisations.")
     database.begin_write(db.session)
     secret = tenants.start_setup(
         db.session(),

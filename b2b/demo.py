@@ -79,6 +79,8 @@ def make_if_wanted(app: Flask) -> bool:
         )
     database.begin_write(db.session)
     try:
+        if not tenants.is_first(db.session()):
+            return False
         content = _make(db.session(), clock.now())
         content = {
             "baseUrl": config["BASE_URL"],

@@ -26,6 +26,7 @@ from b2b.services import addresses, audit, passwords, users
 from b2b.services.audit import Activity, Change, Entry
 
 SETUP_LIFE = timedelta(hours=1)
+_SETUP_LOCK = 7229002
 CONSUMER_DOMAIN = "personal.invalid"
 """The consumer directory has no domain of its own: its people sign in with addresses anywhere."""
 
@@ -95,6 +96,16 @@ def any_organisation(session: Session) -> bool:
             select(func.count()).select_from(Tenant).where(Tenant.kind == TenantKind.ORGANISATION)
         ).scalar_one()
     )
+
+
+def is_first(session: Session) -> bool:
+    """Whether nothing is set up here; if so, nobody else can set it up until commit (BOOT-2).
+
+    *session* is in a transaction that may write: on SQLite that alone keeps the others out.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_SETUP_LOCK)))
+    return not any_organisation(session)
 
 
 def ensure_consumer_directory(session: Session, now: datetime) -> UUID:
@@ -173,6 +184,8 @@ def start_setup(
     The admin has no password until the link is used; it works for SETUP_LIFE (threats.md, BOOT-1).
     Raises Invalid(field), Conflict.
     """
+    if not is_first(session):
+        raise Conflict(N_("This installation is set up already; administrators add organisations."))
     if not organisation.strip():
         raise Invalid("organisation", N_("Enter the name of the organisation."))
     address = addresses.parse(admin_address, field="admin")
