@@ -1,72 +1,134 @@
-"""The schema's history: up, down and up again on both databases, and no drift from the models."""
+"""Migrations: up, down and up again on both databases, and no drift from the models."""
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, inspect, text
 
 from b2b import database
 from b2b.errors import StartRefused
 from b2b.models import Base
 
 
-def tables(url: str) -> set[str]:
-    engine = create_engine(url)
-    try:
-        return set(inspect(engine).get_table_names())
-    finally:
-        engine.dispose()
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    made = create_engine(database_url)
+    database.prepare(made)
+    yield made
+    made.dispose()
 
 
-def test_migrations_run_down_and_up_again(database_url: str) -> None:
-    """REL-14."""
-    before = tables(database_url)
-    assert {"tenants", "users", "invitations", "outbox", "audit_events"} <= before
-    command.downgrade(database.alembic_config(database_url), "base")
-    assert tables(database_url) <= {"alembic_version"}
-    database.migrate(database_url)
-    assert tables(database_url) == before
+def shape(engine: Engine) -> dict[str, object]:
+    """Tables with their columns and indexes, as the database itself tells them."""
+    looked = inspect(engine)
+    found: dict[str, object] = {}
+    for table in sorted(looked.get_table_names()):
+        if table == "alembic_version":
+            continue
+        found[table] = (
+            [(c["name"], str(c["type"]), c["nullable"]) for c in looked.get_columns(table)],
+            sorted((str(i["name"]), str(i["column_names"]), bool(i["unique"]))
+                   for i in looked.get_indexes(table)),
+            looked.get_pk_constraint(table)["constrained_columns"],
+        )  # fmt: skip
+    return found
 
 
-def test_a_migrated_database_is_what_the_models_say(database_url: str) -> None:
-    engine = create_engine(database_url)
-    try:
-        with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            assert compare_metadata(context, Base.metadata) == []
-    finally:
-        engine.dispose()
+def test_the_newest_schema_is_that_of_the_models(engine: Engine) -> None:
+    """house-style.md, Migrations: no drift"""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = compare_metadata(context, Base.metadata)
+    assert differences == []
+    assert len(shape(engine)) == len(Base.metadata.tables)
 
 
-def test_migrating_twice_changes_nothing(database_url: str) -> None:
-    before = tables(database_url)
-    database.migrate(database_url)
+def test_up_down_and_up_again_end_where_they_began(engine: Engine, database_url: str) -> None:
+    """REL-14"""
+    config = database.alembic_config(database_url)
+    newest = shape(engine)
+    command.downgrade(config, "base")
+    assert shape(engine) == {}
+    command.upgrade(config, "head")
+    assert shape(engine) == newest
     database.require_current(database_url)
-    assert tables(database_url) == before
 
 
-def test_a_database_of_a_newer_program_is_refused_in_one_sentence(database_url: str) -> None:
-    """REL-14: refuse to start on a newer schema."""
-    engine = create_engine(database_url)
+def test_there_is_one_newest_migration_and_each_says_how_to_go_back() -> None:
+    script = ScriptDirectory.from_config(database.alembic_config("sqlite://"))
+    assert len(script.get_heads()) == 1
+    for revision in script.walk_revisions():
+        source = Path(revision.path).read_text()
+        assert "def downgrade" in source
+        assert "drop_" in source.partition("def downgrade")[2], revision.revision
+
+
+def test_a_database_of_a_newer_program_is_left_alone(engine: Engine, database_url: str) -> None:
+    """REL-14: refuse to start on a newer schema"""
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '20991231_future'"))
-    engine.dispose()
-    with pytest.raises(StartRefused, match="newer version"):
-        database.migrate(database_url)
-    with pytest.raises(StartRefused, match="newer version"):
-        database.require_current(database_url)
+        connection.execute(text("UPDATE alembic_version SET version_num = 'from the future'"))
+    for start in (database.migrate, database.require_current):
+        with pytest.raises(StartRefused, match="made by a newer version of this program"):
+            start(database_url)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    assert found == "from the future"
 
 
-def test_an_empty_database_is_not_served(tmp_path: Path) -> None:
-    with pytest.raises(StartRefused, match="migrate"):
-        database.require_current(f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+def test_an_empty_database_is_told_to_be_migrated_first(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+    with pytest.raises(StartRefused, match="run  flask --app app migrate  first"):
+        database.require_current(url)
+    database.migrate(url)
+    database.require_current(url)
+    database.migrate(url)
 
 
-def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
-    """DB-2."""
-    path = tmp_path / "directory.sqlite3"
-    database.migrate(f"sqlite:///{path}")
-    assert path.stat().st_mode & 0o777 == 0o600
+def test_several_processes_that_migrate_at_once_leave_one_schema(tmp_path: Path) -> None:
+    """REL-14: one migrator at a time; the others wait and find it done"""
+    url = f"sqlite:///{tmp_path / 'fresh.sqlite3'}"
+    program = (
+        "import sys; from b2b import database; sys.stdin.readline(); database.migrate(sys.argv[1])"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, url],
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=60)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 4, said
+    database.require_current(url)
+
+
+def test_an_address_that_leads_nowhere_is_one_sentence(tmp_path: Path) -> None:
+    for url in (
+        f"sqlite:///{tmp_path / 'no such folder' / 'x.sqlite3'}",
+        "postgresql+psycopg://nobody@127.0.0.1:1/nothing",
+    ):
+        for start in (database.migrate, database.require_current):
+            with pytest.raises(StartRefused, match=r"The database cannot be opened") as refused:
+                start(url)
+            assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are no tables" * 1000)
+    kept = shutil.copy(path, tmp_path / "copy")
+    with pytest.raises(StartRefused, match="The database cannot be opened"):
+        database.migrate(f"sqlite:///{path}")
+    assert path.read_bytes() == Path(kept).read_bytes()
