@@ -185,7 +185,8 @@ def start_setup(
     Raises Invalid(field), Conflict.
     """
     if not is_first(session):
-        raise Conflict(N_("This installation is set up already; administrators add organisations."))
+        # Read at the terminal alone, so not marked for translation.
+        raise Conflict("This installation is set up already; administrators add organisations.")
     if not organisation.strip():
         raise Invalid("organisation", N_("Enter the name of the organisation."))
     address = addresses.parse(admin_address, field="admin")
