@@ -18,6 +18,7 @@ from b2b.extensions import db
 from b2b.models import (
     Group,
     Invitation,
+    InvitationStanding,
     MailState,
     OutboxMessage,
     PrincipalType,
@@ -323,6 +324,7 @@ def _guests(
             opened_at=now - timedelta(days=5),
             signed_in_at=now - timedelta(days=5),
             declined_at=now - timedelta(days=5),
+            standing=InvitationStanding.DECLINED,
         )
     )
     failed = invite("seoyeon.lee@hanbit.example", "이서연", 2, language="ko", delivered=False,

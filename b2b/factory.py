@@ -12,7 +12,7 @@ from b2b import web as edge
 from b2b.errors import StartRefused
 from b2b.extensions import babel, csrf, db, mail
 from b2b.keys import Keyring
-from b2b.services import attempts, invitations, passwords, sign_in
+from b2b.services import attempts, invitation_quotas, passwords, sign_in
 from b2b.web import context
 from config import Config
 
@@ -43,7 +43,7 @@ def build(config: Config) -> Flask:
 
     links.configure(config.BASE_URL, keyring)
     attempts.configure(config.rate_factor)
-    invitations.configure(config.rate_factor)
+    invitation_quotas.configure(config.rate_factor)
     sign_in.configure(config.CONSUMER_DOMAINS)
     passwords.use_weak_hashing(config.PASSWORD_HASHING == "weak")
 

@@ -35,7 +35,7 @@ FLASK = {"flask", "flask_babel", "flask_mail"}
 FLASK_IN_MAIL = {"compose.py", "delivery.py"}
 EDGES = {"web", "cli.py", "demo.py", "worker.py"}
 """Where transactions begin and end; the sink's store has its own engine."""
-STORIES = ["invitations", "redemption", "sign_in"]
+STORIES = ["invitations", "invitation_handling", "redemption", "sign_in"]
 
 
 def sources(*rooms: str) -> Iterator[Path]:

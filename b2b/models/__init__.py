@@ -9,16 +9,18 @@ from b2b.models.application import (
 )
 from b2b.models.audit import ActorKind, AuditEvent, AuditSequence, SignIn
 from b2b.models.base import Base, fold, new_id
-from b2b.models.group import Group, Membership
-from b2b.models.invitation import Invitation
+from b2b.models.group import Group, Membership, OwnedType, Owner
+from b2b.models.invitation import Invitation, InvitationStanding
 from b2b.models.job import Job, JobState
-from b2b.models.mail import MailState, OutboxMessage
+from b2b.models.mail import EVERYWHERE, MailPause, MailRefusal, MailState, OutboxMessage
+from b2b.models.picture import Picture, PictureKind
 from b2b.models.role import DirectoryRoleAssignment, Role
 from b2b.models.session import Attempts, Passcode, PasscodePurpose, Session, SetupLink
 from b2b.models.tenant import (
     AllowInvitesFrom,
     Domain,
     DomainList,
+    InvitationLayout,
     LandingPages,
     Tenant,
     TenantKind,
@@ -29,7 +31,10 @@ from b2b.models.user import (
     Identity,
     Password,
     Provider,
+    ProxyAddress,
     Source,
+    Sponsor,
+    SponsorType,
     User,
     UserFacet,
     UserToken,
@@ -38,6 +43,7 @@ from b2b.models.user import (
 
 __all__ = [
     "DEFAULT_ACCESS",
+    "EVERYWHERE",
     "ActorKind",
     "AllowInvitesFrom",
     "AppRole",
@@ -53,23 +59,34 @@ __all__ = [
     "Group",
     "Identity",
     "Invitation",
+    "InvitationLayout",
+    "InvitationStanding",
     "Job",
     "JobState",
     "LandingPages",
+    "MailPause",
+    "MailRefusal",
     "MailState",
     "Membership",
     "OutboxMessage",
+    "OwnedType",
+    "Owner",
     "Passcode",
     "PasscodePurpose",
     "Password",
+    "Picture",
+    "PictureKind",
     "PrincipalType",
     "Provider",
+    "ProxyAddress",
     "Role",
     "ServicePrincipal",
     "Session",
     "SetupLink",
     "SignIn",
     "Source",
+    "Sponsor",
+    "SponsorType",
     "Tenant",
     "TenantKind",
     "TenantPolicy",

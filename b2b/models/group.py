@@ -1,12 +1,20 @@
 """Groups and who is in them."""
 
+import enum
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from b2b.models.base import Base, Id, UTCDateTime, key_type
+from b2b.models.base import Base, Id, UTCDateTime, enum_type, key_type
+
+
+class OwnedType(enum.StrEnum):
+    """What can have owners."""
+
+    GROUP = "Group"
+    SERVICE_PRINCIPAL = "ServicePrincipal"
 
 
 class Group(Base):
@@ -52,3 +60,20 @@ class Membership(Base):
     user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
     name_key: Mapped[str] = mapped_column(key_type(1024))
     added_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Owner(Base):
+    """Somebody who looks after a group or an application, and may invite people to it."""
+
+    __tablename__ = "owners"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
+                             ondelete="CASCADE"),
+        Index("ix_owners_of_user", "tenant_id", "user_id", "owned_type", "owned_id"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    owned_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    owned_type: Mapped[OwnedType] = mapped_column(enum_type(OwnedType, 32))

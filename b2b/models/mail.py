@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Index, String, text
+from sqlalchemy import JSON, ForeignKeyConstraint, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from b2b.models.base import Base, Id, UTCDateTime, enum_type
+from b2b.models.base import Base, Id, UTCDateTime, enum_type, key_type
 
 
 class MailState(enum.StrEnum):
@@ -33,6 +33,8 @@ class OutboxMessage(Base):
     __table_args__ = (
         Index("ix_outbox_due", "due_at",
               sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'")),
+        Index("ix_outbox_failed", "tenant_id", "id",
+              sqlite_where=text("state = 'failed'"), postgresql_where=text("state = 'failed'")),
         Index("ix_outbox_by_subject", "tenant_id", "about_id", "id"),
         {"sqlite_with_rowid": False},
     )  # fmt: skip
@@ -58,3 +60,40 @@ class OutboxMessage(Base):
     last_error: Mapped[str | None] = mapped_column(String(512))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     settled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+EVERYWHERE = UUID(int=0)
+"""The pause of all tenants' mail: the mail server itself refuses us."""
+
+
+class MailPause(Base):
+    """Mail that waits because somebody, or the mail server, said so."""
+
+    __tablename__ = "mail_pauses"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    """The tenant whose mail waits; EVERYWHERE is everybody's."""
+    reason: Mapped[str | None] = mapped_column(String(512))
+    """The server's words, or what an admin typed."""
+    paused_by: Mapped[str | None] = mapped_column(String(256))
+    """Who; None when the worker did."""
+    paused_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    again_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the worker tries once more by itself; None waits for an admin."""
+
+
+class MailRefusal(Base):
+    """Somebody who wants no more invitations from a tenant (mail.md, section 5)."""
+
+    __tablename__ = "mail_refusals"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        # Which organisations an address has blocked: its owner's list crosses tenants.
+        Index("ix_mail_refusals_of_address", "address_key"),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    address_key: Mapped[str] = mapped_column(key_type(320), primary_key=True)
+    refused_at: Mapped[datetime] = mapped_column(UTCDateTime)

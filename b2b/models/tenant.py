@@ -18,6 +18,15 @@ class TenantKind(enum.StrEnum):
     CONSUMER = "consumer"
 
 
+class InvitationLayout(enum.StrEnum):
+    """Which of the two historical letters a tenant sends (mail.md, section 1)."""
+
+    CLASSIC = "classic"
+    """The one of 2017, with *Get Started*."""
+    CURRENT = "current"
+    """The later one, with *Accept invitation* and a warning first."""
+
+
 class Tenant(Base):
     """An organisation with a directory of its own."""
 
@@ -31,6 +40,10 @@ class Tenant(Base):
     notification_language: Mapped[str | None] = mapped_column(String(16))
     privacy_url: Mapped[str | None] = mapped_column(String(2048))
     privacy_contact: Mapped[str | None] = mapped_column(String(320))
+    technical_contact: Mapped[str | None] = mapped_column(String(320))
+    invitation_layout: Mapped[InvitationLayout] = mapped_column(
+        enum_type(InvitationLayout, 16), default=InvitationLayout.CLASSIC
+    )
     branding: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
@@ -96,3 +109,7 @@ class TenantPolicy(Base):
     invitation_days: Mapped[int | None] = mapped_column(default=30)
     """Life of an invitation in days; None is *never expires*."""
     keep_typed_names: Mapped[bool] = mapped_column(default=False)
+    drop_unsigned_messages: Mapped[bool] = mapped_column(default=False)
+    """As the real service: a message whose inviter has no mail address, or is an application, is
+    left out of the letter (decisions.md, custom message).
+    """

@@ -150,6 +150,47 @@ class UserToken(Base):
     user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
 
 
+class ProxyAddress(Base):
+    """A further address of somebody, beside `mail`: nobody else gets it as mail (users.md)."""
+
+    __tablename__ = "proxy_addresses"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
+                             ondelete="CASCADE"),
+        Index("ix_proxy_addresses_of_user", "tenant_id", "user_id"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    address_key: Mapped[str] = mapped_column(key_type(320), primary_key=True)
+    address: Mapped[str] = mapped_column(String(320))
+    user_id: Mapped[UUID] = mapped_column(Id)
+
+
+class SponsorType(enum.StrEnum):
+    """What can answer for a guest."""
+
+    USER = "User"
+    GROUP = "Group"
+
+
+class Sponsor(Base):
+    """Who answers for a guest: at first whoever invited, at most five (invitations.md, 1)."""
+
+    __tablename__ = "sponsors"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
+                             ondelete="CASCADE"),
+        Index("ix_sponsors_by_sponsor", "tenant_id", "sponsor_id", "user_id"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    sponsor_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    sponsor_type: Mapped[SponsorType] = mapped_column(enum_type(SponsorType, 16))
+
+
 class Identity(Base):
     """The account elsewhere that a guest redeemed with: (issuer, subject) and nothing else is the
     key.

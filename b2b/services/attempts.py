@@ -1,16 +1,32 @@
 """Counting tries at secrets, exactly and in the database (decisions.md, rate limits)."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import Integer, bindparam, delete
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from b2b.models import Attempts
 from b2b.models.base import insert_missing
+from b2b.models.prepared import Prepared
 
 _LONGEST = timedelta(hours=1)
 _REMEMBERED = timedelta(hours=24)
 _factor: float | None = 1.0
+
+
+def _adding(make: Any) -> Prepared:
+    counted = make(Attempts).returning(Attempts.count)
+    more = bindparam("more", type_=Integer)
+    change = {"count": Attempts.count + more, "expires_at": counted.excluded.expires_at}
+    return Prepared(
+        counted.on_conflict_do_update(index_elements=["key"], set_=change),
+        ["key", "count", "level", "since", "expires_at"],
+    )
+
+
+_ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
 
 
 def configure(factor: float | None) -> None:
@@ -48,6 +64,18 @@ def take(
         row.blocked_until = now + min(window * 2 ** (row.level - 1), _LONGEST)
         return row.blocked_until
     return None
+
+
+def add(session: Session, key: str, count: int, *, most: int | None, now: datetime) -> bool:
+    """Count *count* more for *key* unless that passes *most*; whether it fitted.
+
+    None counts without a limit. The row is kept for a day after its last change.
+    """
+    connection = session.connection()
+    expires = now + _REMEMBERED
+    values = {"key": key, "count": count, "level": 0, "since": now, "expires_at": expires}
+    [(total,)] = _ADD[connection.dialect.name].all(connection, more=count, **values)
+    return most is None or total <= most
 
 
 def forget(session: Session, key: str) -> None:

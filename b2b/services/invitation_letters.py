@@ -27,6 +27,44 @@ class Wording:
     applications: Sequence[str]
     """Names, as groups."""
     groups: Sequence[str]
+    copy_to: str | None = None
+    """The address of the one person who gets a copy, and the name."""
+    copy_name: str | None = None
+
+
+def rows(
+    actor: Actor,
+    wording: Wording,
+    address: Address,
+    *,
+    template: str = "invitation",
+    **facts: Any,
+) -> list[dict[str, Any]]:
+    """The outbox rows of one invitation: the guest's first, then the copy's if there is one.
+
+    The guest's mail shows the Cc header and goes to the guest alone; the copy is a letter of its
+    own that holds no link, not even its ingredients (decisions.md, cc; threats.md, MAIL-6).
+    """
+    letter = row(actor, wording, address, template=template, **facts)
+    if wording.copy_to is None or template != "invitation":
+        return [letter]
+    letter["context"]["copy_to"] = wording.copy_to
+    letter["context"]["copy_name"] = wording.copy_name
+    copy = outbox.row(
+        actor.tenant_id,
+        "invitation_copy",
+        wording.copy_to,
+        {
+            name: value
+            for name, value in letter["context"].items()
+            if name not in ("invitation_id", "version", "key_id", "copy_to")
+        },
+        now=actor.now,
+        domain=wording.tenant.primary_domain,
+        about_id=letter["about_id"],
+        language=letter["language"],
+    )
+    return [letter, copy]
 
 
 def row(
@@ -43,6 +81,9 @@ def row(
     """The outbox row; *language* is the guest's own, used when none was asked for (mail.md, 4)."""
     tenant = wording.tenant
     verified = actor.mail if actor.mail and _lies_in(actor.mail, tenant) else None
+    message = wording.message
+    if wording.policy.drop_unsigned_messages and actor.mail is None:
+        message = None  # as the real service (decisions.md, custom message)
     ends = ends_at(actor.now, wording.policy.invitation_days)
     return outbox.row(
         actor.tenant_id,
@@ -55,11 +96,14 @@ def row(
             "tenant_name": tenant.display_name,
             "tenant_domain": tenant.primary_domain,
             "branding": tenant.branding,
+            "layout": str(tenant.invitation_layout),
             "privacy_url": tenant.privacy_url,
+            "inviter_id": str(actor.user_id) if actor.user_id else None,
             "inviter_name": actor.display_name,
             "inviter_mail": actor.mail,
             "reply_to": verified,
-            "message": wording.message,
+            "message": message,
+            "message_dropped": wording.message is not None and message is None,
             "applications": list(wording.applications),
             "groups": list(wording.groups),
             "address": address.text,

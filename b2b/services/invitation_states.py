@@ -31,7 +31,7 @@ def state_of(row: Any, policy_days: int | None, now: datetime) -> InvitationStat
         return InvitationState.CANCELLED
     if row.declined_at is not None:
         return InvitationState.DECLINED
-    ends = ends_at(row.sent_at, policy_days)
+    ends = ends_at(row.valid_from, policy_days)
     if ends is not None and ends <= now:
         return InvitationState.EXPIRED
     if getattr(row, "mail_state", None) == MailState.FAILED:
@@ -39,6 +39,6 @@ def state_of(row: Any, policy_days: int | None, now: datetime) -> InvitationStat
     return InvitationState.PENDING
 
 
-def ends_at(sent_at: datetime, policy_days: int | None) -> datetime | None:
-    """When an invitation sent at *sent_at* stops working; None is never."""
-    return None if policy_days is None else sent_at + timedelta(days=policy_days)
+def ends_at(valid_from: datetime, policy_days: int | None) -> datetime | None:
+    """When an invitation that counts from *valid_from* stops working; None is never."""
+    return None if policy_days is None else valid_from + timedelta(days=policy_days)

@@ -1,67 +1,52 @@
 """Inviting people from outside: the one door that form, API, bulk jobs and approvals enter by."""
 
 import enum
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from b2b import keys, links
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict, Invalid, NotFound, Throttled
+from b2b.errors import N_, Invalid
 from b2b.mail import outbox
 from b2b.models import (
     ExternalUserState,
     Invitation,
+    InvitationStanding,
     Source,
+    Sponsor,
     Tenant,
-    TenantPolicy,
     User,
     UserToken,
-    UserType,
     fold,
     new_id,
 )
+from b2b.models.prepared import Prepared
 from b2b.services import (
     addresses,
     applications,
-    attempts,
     audit,
     groups,
+    invitation_quotas,
+    invitation_requests,
     invitees,
-    permissions,
     policies,
+    sponsors,
     user_listing,
-    users,
 )
 from b2b.services import invitation_letters as letters
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Change, Entry
-from b2b.services.invitation_letters import Wording
-from b2b.services.permissions import Action
+from b2b.services.invitation_requests import Asked, Checked
+from b2b.services.invitees import Invitees
 
-MESSAGE_LONGEST = 2000
 SAME_LINK_FOR = timedelta(minutes=5)
 """A repeat within this time is the same invitation: same link, no second mail (decisions.md)."""
-PER_MINUTE = 60
-_HEADER_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_rate_factor: float | None = 1.0
-# Built once: making a statement costs more than running it.
-_INSERT_USERS = insert(User)
-_INSERT_TOKENS = insert(UserToken)
-_INSERT_INVITATIONS = insert(Invitation)
-
-
-def configure(rate_factor: float | None) -> None:
-    """Multiply the rate limit; None switches it off (setting RATE_LIMITS)."""
-    global _rate_factor
-    _rate_factor = rate_factor
 
 
 class Result(enum.StrEnum):
@@ -85,17 +70,22 @@ class Invited:
     result: Result
     user_id: UUID
     invitation_id: UUID
+    mailed: bool
+    """Whether a mail is owed; no when only the link was wanted, or the person wants no mail."""
+    unsubscribed: bool = False
+    """The person has blocked this organisation's invitations (mail.md, section 5)."""
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What was asked, checked."""
+@dataclass
+class _Work:
+    """What one call is about to write."""
 
-    wording: Wording
-    display_name: str | None
-    send_message: bool
-    applications: Sequence[applications.Named]
-    groups: Sequence[groups.Named]
+    actor: Actor
+    request: Checked
+    people: Invitees
+    outcomes: list[Invited]
+    entries: list[Entry]
+    mails: list[dict[str, Any]]
 
 
 def invite(
@@ -108,202 +98,106 @@ def invite(
 
 
 def invite_many(
-    session: Session,
-    actor: Actor,
-    *,
-    addresses_text: Sequence[str],
-    redirect_url: str | None = None,
-    display_name: str | None = None,
-    message: str | None = None,
-    language: str | None = None,
-    send_message: bool = True,
-    application_ids: Iterable[UUID] = (),
-    group_ids: Iterable[UUID] = (),
-    address_rules: str = "reference",
+    session: Session, actor: Actor, *, addresses_text: Sequence[str], **facts: Any
 ) -> list[Invited]:
     """Invite people by their addresses, all or none, in this transaction.
 
-    For each: a guest user, an invitation, the chosen assignments, a mail in the outbox and audit
-    events; known people get what invitations.md, section 6, and decisions.md say. At most
-    MOST_AT_ONCE addresses; the same address twice counts once. Raises Denied, Throttled, Invalid,
-    and
-    InvalidAddresses with one entry for each address that cannot be invited.
+    *facts* are those of `Asked`. For each: a guest user with a sponsor, an invitation, the chosen
+    memberships and assignments, mail in the outbox and audit events; known people get what
+    invitations.md, section 6, and decisions.md say. At most MOST_AT_ONCE addresses; the same
+    address twice counts once. Raises Denied, Throttled, Invalid, and InvalidAddresses with one
+    entry for each address that cannot be invited.
     """
     policy, tenant = policies.with_tenant(session, actor)
     policies.require_may_invite(policy, actor)
-    request = _checked(
-        session,
-        actor,
-        policy,
-        tenant,
-        redirect_url,
-        message,
-        language,
-        display_name,
-        send_message,
-        application_ids,
-        group_ids,
-    )
+    request = invitation_requests.check(session, actor, policy, tenant, Asked(**facts))
     audit.lock(session, actor.tenant_id)
-    sorted_out = invitees.sort_out(session, actor, policy, tenant, addresses_text, address_rules)
-    wanted, known = sorted_out.wanted, sorted_out.guests
-    if len(wanted) > 1 and request.display_name:
-        raise Invalid("display_name", N_("A display name can be given for one address only."))
-    _within_rate(session, actor, len(wanted))
-    _repeats_within_rate(session, actor, len(known))
-
-    outcomes: list[Invited] = []
-    entries: list[Entry] = []
-    mails: list[dict[str, Any]] = []
-    for address in wanted:
-        if address.key in known:
-            outcome = _again(actor, request, address, known[address.key], entries, mails)
-        else:
-            outcome = Invited(address, Result.INVITED, new_id(), new_id())
-        outcomes.append(outcome)
-    new = [outcome for outcome in outcomes if outcome.result is Result.INVITED]
-    name_keys: dict[UUID, str] = {}
-    if new:
-        name_keys = _insert(session, actor, request, new, sorted_out.taken_upns, entries, mails)
-    if known:
-        session.flush()
-    _give_access(session, actor, request, outcomes, name_keys, entries)
-    outbox.enqueue(session, *mails)
-    audit.record(session, actor, *entries)
-    return outcomes
-
-
-def _checked(
-    session: Session,
-    actor: Actor,
-    policy: TenantPolicy,
-    tenant: Tenant,
-    redirect_url: str | None,
-    message: str | None,
-    language: str | None,
-    display_name: str | None,
-    send_message: bool,
-    application_ids: Iterable[UUID],
-    group_ids: Iterable[UUID],
-) -> _Request:
-    name = (display_name or "").strip() or None
-    if name is not None:
-        if len(name) > 256:
-            raise Invalid("display_name", N_("At most %(longest)s characters."), longest=256)
-        if _HEADER_BREAKS.search(name):
-            raise Invalid("display_name", N_("Control characters are not allowed here."))
-    text = clean_message(message)
-    if language and not re.fullmatch(r"(?=.{2,16}$)[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
-        raise Invalid("language", N_("Enter a language such as en-US or ko-KR."))
-    found_applications = applications.for_guests(session, actor, application_ids)
-    found_groups = groups.for_guests(session, actor, group_ids)
-    wording = Wording(
-        tenant=tenant,
-        policy=policy,
-        redirect_url=policies.landing_page(policy, redirect_url or default_landing_page(actor)),
-        message=text,
-        language=language or None,
-        applications=[found.display_name for found in found_applications],
-        groups=[found.display_name for found in found_groups],
+    people = invitees.sort_out(
+        session, actor, policy, tenant, addresses_text, request.address_rules
     )
-    return _Request(wording, name, send_message, found_applications, found_groups)
+    if len(people.wanted) > 1 and request.display_name:
+        raise Invalid("display_name", N_("A display name can be given for one address only."))
+    invitation_quotas.within_rate(session, actor, len(people.wanted))
+    invitation_quotas.within_day(session, actor, len(people.wanted))
+    invitation_quotas.repeats_within_rate(session, actor, len(people.guests))
 
-
-def default_landing_page(actor: Actor) -> str:
-    """My Apps of the inviting organisation."""
-    return links.absolute(f"/myapps?tenantid={actor.tenant_id}")
-
-
-def clean_message(message: str | None) -> str | None:
-    """A personal message as it will be shown: plain text, line ends kept, invisible tricks removed.
-
-    Raises Invalid("message") when it is too long (threats.md, MAIL-1).
-    """
-    text = (message or "").replace("\r\n", "\n").replace("\r", "\n").strip()
-    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", _INVISIBLE.sub("", text))
-    text = text.replace("\u2028", "\n").replace("\u2029", "\n")
-    if len(text) > MESSAGE_LONGEST:
-        raise Invalid("message", N_("At most %(longest)s characters."), longest=MESSAGE_LONGEST)
-    return text or None
-
-
-def _within_rate(session: Session, actor: Actor, count: int) -> None:
-    """60 invitations a minute for a person (threats.md, INV-4)."""
-    if _rate_factor is None or actor.user_id is None:
-        return
-    since = actor.now - timedelta(minutes=1)
-    made, oldest = session.execute(
-        select(func.count(), func.min(Invitation.sent_at)).where(
-            Invitation.tenant_id == actor.tenant_id,
-            Invitation.inviter_id == actor.user_id,
-            Invitation.sent_at > since,
-        )
-    ).one()
-    if made + count > PER_MINUTE * _rate_factor:
-        until = (oldest or actor.now) + timedelta(minutes=1)
-        raise Throttled(
-            N_("You have invited %(made)s people within a minute, which is the limit."),
-            until=until,
-            made=made,
-        )
-
-
-def _repeats_within_rate(session: Session, actor: Actor, count: int) -> None:
-    """As many mails a minute again to people who were invited before: nobody floods a mailbox."""
-    if actor.user_id is None:
-        return
-    key = f"invite-again:{actor.tenant_id}:{actor.user_id}"
-    for _ in range(count):
-        until = attempts.take(
-            session, key, limit=PER_MINUTE, window=timedelta(minutes=1), now=actor.now
-        )
-        if until is not None:
-            raise Throttled(
-                N_("You have invited %(made)s people within a minute, which is the limit."),
-                until=until,
-                made=PER_MINUTE,
+    work = _Work(actor, request, people, [], [], [])
+    for address in people.wanted:
+        if address.key in people.guests:
+            outcome = _again(work, address)
+        else:
+            outcome = _outcome(work, address, Result.INVITED, new_id(), new_id())
+        work.outcomes.append(outcome)
+    name_keys = _insert(session, work)
+    if people.guests:
+        session.flush()
+    _give_access(session, work, name_keys)
+    for outcome in work.outcomes:
+        if outcome.unsubscribed:
+            work.entries.append(
+                Entry(Activity.NOT_MAILED, "User", outcome.user_id, outcome.address.text)
             )
+    outbox.enqueue(session, *work.mails)
+    audit.record(session, actor, *work.entries)
+    return work.outcomes
 
 
-def _is_recent(invitation: Invitation, now: datetime) -> bool:
+def _outcome(
+    work: _Work, address: Address, result: Result, user_id: UUID, invitation_id: UUID
+) -> Invited:
+    wanted = work.request.send_message and result is not Result.SAME
+    refused = wanted and address.key in work.people.unsubscribed
+    return Invited(address, result, user_id, invitation_id, wanted and not refused, refused)
+
+
+def is_recent(invitation: Invitation, now: datetime) -> bool:
+    """Whether asking once more is the same invitation."""
     return invitation.cancelled_at is None and now - invitation.sent_at < SAME_LINK_FOR
 
 
-def _again(
-    actor: Actor,
-    request: _Request,
-    address: Address,
-    known: tuple[User, Invitation],
-    entries: list[Entry],
-    mails: list[dict[str, Any]],
-) -> Invited:
+def _again(work: _Work, address: Address) -> Invited:
     """Somebody who was invited before."""
-    user, invitation = known
+    actor, request = work.actor, work.request
+    user, invitation = work.people.guests[address.key]
     if not user.is_pending:
-        if request.send_message:
-            mails.append(
-                _mail(actor, request.wording, invitation, address, user, template="welcome_back")
-            )
         result = Result.COMPLETED
-    elif _is_recent(invitation, actor.now):
+    elif is_recent(invitation, actor.now):
         result = Result.SAME
     else:
-        _new_version(actor, invitation)
+        result = Result.SENT_AGAIN
+    outcome = _outcome(work, address, result, user.id, invitation.id)
+    if result is Result.SENT_AGAIN:
+        new_version(actor, invitation)
         invitation.redirect_url = request.wording.redirect_url
         invitation.message = request.wording.message or invitation.message
         invitation.send_message = request.send_message
-        if request.send_message:
-            mails.append(_mail(actor, request.wording, invitation, address, user))
-        entries.append(_entry(Activity.RESEND, user, version=invitation.version))
-        result = Result.SENT_AGAIN
-    return Invited(address, result, user.id, invitation.id)
+        invitation.cc_name = request.wording.copy_name
+        invitation.cc_address = request.wording.copy_to
+        invitation.outbox_id = None
+        work.entries.append(_entry(Activity.RESEND, user, version=invitation.version))
+    if outcome.mailed and result is not Result.SAME:
+        template = "welcome_back" if result is Result.COMPLETED else "invitation"
+        rows = letters.rows(
+            actor,
+            request.wording,
+            address,
+            invitation_id=invitation.id,
+            version=invitation.version,
+            key_id=invitation.key_id,
+            template=template,
+            language=invitation.language or user.preferred_language,
+        )
+        if template == "invitation":
+            invitation.outbox_id = rows[0]["id"]
+        work.mails += rows
+    return outcome
 
 
 def _entry(activity: Activity, user: User, **detail: Any) -> Entry:
     return Entry(activity, "User", user.id, user.user_principal_name, detail=detail)
 
 
-def _new_version(actor: Actor, invitation: Invitation) -> None:
+def new_version(actor: Actor, invitation: Invitation) -> None:
     """Make a new link; the old one is dead from this commit on."""
     ring = links.keyring()
     invitation.version += 1
@@ -311,123 +205,184 @@ def _new_version(actor: Actor, invitation: Invitation) -> None:
     invitation.ticket_hash = keys.digest(
         ring.ticket(ring.current_id, invitation.id, invitation.version)
     )
-    invitation.sent_at = actor.now
+    invitation.sent_at = invitation.valid_from = actor.now
     invitation.opened_at = invitation.signed_in_at = None
     invitation.declined_at = invitation.cancelled_at = None
+    invitation.standing = InvitationStanding.OPEN
 
 
-def _insert(
-    session: Session,
-    actor: Actor,
-    request: _Request,
-    new: list[Invited],
-    taken_upns: set[str],
-    entries: list[Entry],
-    mails: list[dict[str, Any]],
-) -> dict[UUID, str]:
-    """Insert users, search words and invitations for *new* by Core: half the price of the ORM.
+# The hottest statements of the program: an invitation is at most as dear as three bare inserts.
+_INSERT_USERS = Prepared(
+    insert(User),
+    [
+        "tenant_id", "id", "facet", "user_principal_name", "upn_key", "display_name", "name_key",
+        "mail", "mail_key", "mail_nickname", "other_mails", "invited_key", "user_type",
+        "creation_type", "external_user_state", "external_user_state_changed_at", "source",
+        "account_enabled", "show_in_address_list", "created_at",
+    ],
+)  # fmt: skip
+_INSERT_TOKENS = Prepared(insert(UserToken))
+_INSERT_SPONSORS = Prepared(insert(Sponsor))
+_INSERT_INVITATIONS = Prepared(
+    insert(Invitation),
+    [
+        "tenant_id", "id", "user_id", "invited_address", "domain", "invited_display_name",
+        "redirect_url", "message", "language", "send_message", "cc_name", "cc_address",
+        "inviter_id", "inviter_name", "inviter_mail", "version", "ticket_hash", "key_id",
+        "outbox_id", "created_at", "sent_at", "valid_from", "standing",
+    ],
+)  # fmt: skip
+
+
+def _insert(session: Session, work: _Work) -> dict[UUID, str]:
+    """Write users, search words, sponsors and invitations of the new ones.
 
     Returns the folded names by user.
     """
+    new = [outcome for outcome in work.outcomes if outcome.result is Result.INVITED]
+    if not new:
+        return {}
+    actor, request = work.actor, work.request
     ring = links.keyring()
     number = user_listing.facet(
-        UserType.GUEST, ExternalUserState.PENDING_ACCEPTANCE, Source.INVITED_USER
+        request.user_type, ExternalUserState.PENDING_ACCEPTANCE, Source.INVITED_USER
     )
     user_listing.ensure_facets(session, actor.tenant_id, {number})
-    upns = _free_upns(request.wording.tenant, new, taken_upns)
-    people, tokens, invitations = [], [], []
+    upns = _free_upns(request.wording.tenant, new, work.people.taken_upns)
+    users, tokens, answering, invitations = [], [], [], []
+    name_keys: dict[UUID, str] = {}
     for outcome in new:
-        address = outcome.address
-        name = request.display_name or address.local
         upn = upns[outcome.user_id]
-        people.append(
-            {
-                "tenant_id": actor.tenant_id,
-                "id": outcome.user_id,
-                "facet": number,
-                "user_principal_name": upn,
-                "upn_key": fold(upn),
-                "display_name": name,
-                "name_key": fold(name),
-                "mail": address.wire,
-                "mail_key": address.key,
-                "mail_nickname": upn.rpartition("@")[0],
-                "other_mails": [],
-                "invited_key": address.key,
-                "user_type": UserType.GUEST,
-                "creation_type": "Invitation",
-                "external_user_state": ExternalUserState.PENDING_ACCEPTANCE,
-                "external_user_state_changed_at": actor.now,
-                "source": Source.INVITED_USER,
-                "account_enabled": True,
-                "show_in_address_list": False,
-                "created_at": actor.now,
-            }
+        user = _user_row(work, outcome, upn, number)
+        users.append(user)
+        name_keys[outcome.user_id] = user["name_key"]
+        tokens += user_listing.token_rows(
+            actor.tenant_id, outcome.user_id, user["display_name"], outcome.address.wire, upn
         )
-        tokens += user_listing.token_rows(actor.tenant_id, outcome.user_id, name, address.wire, upn)
-        mail = None
-        if request.send_message:
-            mail = letters.row(
+        answering += sponsors.rows(actor, outcome.user_id, request.sponsors)
+        mails: list[dict[str, Any]] = []
+        if outcome.mailed:
+            mails = letters.rows(
                 actor,
                 request.wording,
-                address,
+                outcome.address,
                 invitation_id=outcome.invitation_id,
                 version=1,
                 key_id=ring.current_id,
             )
-            mails.append(mail)
-        invitations.append(
-            {
-                "tenant_id": actor.tenant_id,
-                "id": outcome.invitation_id,
-                "user_id": outcome.user_id,
-                "invited_address": address.wire,
-                "invited_display_name": request.display_name,
-                "redirect_url": request.wording.redirect_url,
-                "message": request.wording.message,
-                "language": request.wording.language,
-                "send_message": request.send_message,
-                "inviter_id": actor.user_id,
-                "inviter_name": actor.display_name,
-                "inviter_mail": actor.mail,
-                "version": 1,
-                "ticket_hash": keys.digest(ring.ticket(ring.current_id, outcome.invitation_id, 1)),
-                "key_id": ring.current_id,
-                "outbox_id": mail["id"] if mail else None,
-                "created_at": actor.now,
-                "sent_at": actor.now,
-            }
-        )
-        entries += [
-            Entry(
-                Activity.ADD_USER,
-                "User",
-                outcome.user_id,
-                upn,
-                [
-                    Change("UserType", None, "Guest"),
-                    Change("UserState", None, "PendingAcceptance"),
-                    Change("Source", None, str(Source.INVITED_USER)),
-                ],
-            ),
-            Entry(
-                Activity.INVITE,
-                "User",
-                outcome.user_id,
-                upn,
-                detail={
-                    "invitationId": str(outcome.invitation_id),
-                    "InvitedUserEmailAddress": address.wire,
-                    "applications": list(request.wording.applications),
-                    "groups": list(request.wording.groups),
-                },
-            ),
-        ]
+            work.mails += mails
+        invitations.append(_invitation_row(work, outcome, mails[0]["id"] if mails else None))
+        work.entries += _first_entries(work, outcome, upn)
     connection = session.connection()
-    connection.execute(_INSERT_USERS, people)
-    connection.execute(_INSERT_TOKENS, tokens)
-    connection.execute(_INSERT_INVITATIONS, invitations)
-    return {outcome.user_id: fold(request.display_name or outcome.address.local) for outcome in new}
+    _INSERT_USERS.write(connection, users)
+    _INSERT_TOKENS.write(connection, tokens)
+    if answering:
+        _INSERT_SPONSORS.write(connection, answering)
+    _INSERT_INVITATIONS.write(connection, invitations)
+    return name_keys
+
+
+def _user_row(work: _Work, outcome: Invited, upn: str, number: int) -> dict[str, Any]:
+    actor, request, address = work.actor, work.request, outcome.address
+    name = request.display_name or address.local
+    # Where the address is somebody else's further one it stays out of `mail` (invitations.md, 6).
+    taken = address.key in work.people.proxied
+    return {
+        "tenant_id": actor.tenant_id,
+        "id": outcome.user_id,
+        "facet": number,
+        "user_principal_name": upn,
+        "upn_key": fold(upn),
+        "display_name": name,
+        "name_key": fold(name),
+        "mail": None if taken else address.wire,
+        "mail_key": None if taken else address.key,
+        "mail_nickname": upn.rpartition("@")[0],
+        "other_mails": [address.wire] if taken else [],
+        "invited_key": address.key,
+        "user_type": request.user_type,
+        "creation_type": "Invitation",
+        "external_user_state": ExternalUserState.PENDING_ACCEPTANCE,
+        "external_user_state_changed_at": actor.now,
+        "source": Source.INVITED_USER,
+        "account_enabled": True,
+        "show_in_address_list": False,
+        "created_at": actor.now,
+    }
+
+
+def _invitation_row(work: _Work, outcome: Invited, outbox_id: UUID | None) -> dict[str, Any]:
+    actor, request = work.actor, work.request
+    ring = links.keyring()
+    return {
+        "tenant_id": actor.tenant_id,
+        "id": outcome.invitation_id,
+        "user_id": outcome.user_id,
+        "invited_address": outcome.address.wire,
+        "domain": outcome.address.domain,
+        "invited_display_name": request.display_name,
+        "redirect_url": request.wording.redirect_url,
+        "message": request.wording.message,
+        "language": request.wording.language,
+        "send_message": request.send_message,
+        "cc_name": request.wording.copy_name,
+        "cc_address": request.wording.copy_to,
+        "inviter_id": actor.user_id,
+        "inviter_name": actor.display_name,
+        "inviter_mail": actor.mail,
+        "version": 1,
+        "ticket_hash": keys.digest(ring.ticket(ring.current_id, outcome.invitation_id, 1)),
+        "key_id": ring.current_id,
+        "outbox_id": outbox_id,
+        "created_at": actor.now,
+        "sent_at": actor.now,
+        "valid_from": actor.now,
+        "standing": InvitationStanding.OPEN,
+    }
+
+
+def _first_entries(work: _Work, outcome: Invited, upn: str) -> list[Entry]:
+    """The events of a first invitation (invitations.md, section 4, side effects)."""
+    request, actor = work.request, work.actor
+    found = [
+        Entry(
+            Activity.ADD_USER,
+            "User",
+            outcome.user_id,
+            upn,
+            [
+                Change("UserType", None, str(request.user_type)),
+                Change("UserState", None, "PendingAcceptance"),
+                Change("Source", None, str(Source.INVITED_USER)),
+            ],
+        ),
+        Entry(
+            Activity.INVITE,
+            "User",
+            outcome.user_id,
+            upn,
+            detail={
+                "invitationId": str(outcome.invitation_id),
+                "InvitedUserEmailAddress": outcome.address.wire,
+                "applications": list(request.wording.applications),
+                "groups": list(request.wording.groups),
+            },
+        ),
+    ]
+    names = [sponsor.display_name for sponsor in request.sponsors]
+    if not names and actor.user_id is not None:
+        names = [actor.display_name]
+    if names:
+        found.append(
+            Entry(
+                Activity.ADD_SPONSOR,
+                "User",
+                outcome.user_id,
+                upn,
+                [Change("Sponsor", None, ", ".join(names))],
+            )
+        )
+    return found
 
 
 def _free_upns(tenant: Tenant, new: list[Invited], taken: set[str]) -> dict[UUID, str]:
@@ -442,40 +397,9 @@ def _free_upns(tenant: Tenant, new: list[Invited], taken: set[str]) -> dict[UUID
     return chosen
 
 
-def _mail(
-    actor: Actor,
-    wording: Wording,
-    invitation: Invitation,
-    address: Address,
-    user: User,
-    *,
-    template: str = "invitation",
-) -> dict[str, Any]:
-    """A letter for a known guest; it becomes the one that the invitation's state speaks of."""
-    row = letters.row(
-        actor,
-        wording,
-        address,
-        invitation_id=invitation.id,
-        version=invitation.version,
-        key_id=invitation.key_id,
-        template=template,
-        language=invitation.language or user.preferred_language,
-    )
-    if template == "invitation":
-        invitation.outbox_id = row["id"]
-    return row
-
-
-def _give_access(
-    session: Session,
-    actor: Actor,
-    request: _Request,
-    outcomes: list[Invited],
-    name_keys: dict[UUID, str],
-    entries: list[Entry],
-) -> None:
-    people = [outcome.user_id for outcome in outcomes]
+def _give_access(session: Session, work: _Work, name_keys: dict[UUID, str]) -> None:
+    actor, request = work.actor, work.request
+    people = [outcome.user_id for outcome in work.outcomes]
     names = {application.id: application.display_name for application in request.applications}
     group_names = {group.id: group.display_name for group in request.groups}
     assigned = applications.assign(
@@ -492,9 +416,9 @@ def _give_access(
         actor.now,
         new_people=name_keys,
     )
-    shown = {outcome.user_id: outcome.address.text for outcome in outcomes}
+    shown = {outcome.user_id: outcome.address.text for outcome in work.outcomes}
     for person, application in assigned:
-        entries.append(
+        work.entries.append(
             Entry(
                 Activity.ASSIGN_APPLICATION,
                 "User",
@@ -504,7 +428,7 @@ def _give_access(
             )
         )
     for person, group in joined:
-        entries.append(
+        work.entries.append(
             Entry(
                 Activity.ADD_MEMBER,
                 "User",
@@ -523,102 +447,14 @@ def draft(session: Session, actor: Actor, *, address: str, **facts: Any) -> dict
     """
     policy, tenant = policies.with_tenant(session, actor)
     policies.require_may_invite(policy, actor)
-    asked = {
-        "redirect_url": None,
-        "message": None,
-        "language": None,
-        "display_name": None,
-        "application_ids": (),
-        "group_ids": (),
-        **facts,
-    }
-    request = _checked(session, actor, policy, tenant, send_message=True, **asked)
+    facts["send_message"] = True
+    request = invitation_requests.check(session, actor, policy, tenant, Asked(**facts))
     try:
         shown = addresses.parse(address, rules="rfc")
     except Invalid:
         shown = Address("guest", "example.com")
-    row = letters.row(
+    row = letters.rows(
         actor, request.wording, shown, invitation_id=UUID(int=0), version=0, key_id=""
-    )
+    )[0]
     row["context"]["sample"] = True
     return row
-
-
-def of_user(session: Session, actor: Actor, user_id: UUID) -> Invitation | None:
-    """Somebody's invitation, if he was invited."""
-    return session.execute(
-        select(Invitation).where(
-            Invitation.tenant_id == actor.tenant_id, Invitation.user_id == user_id
-        )
-    ).scalar_one_or_none()
-
-
-def _pending(
-    session: Session, actor: Actor, user_id: UUID
-) -> tuple[User, Invitation, TenantPolicy]:
-    """An invitation that the actor may handle: his own, or any with the permission."""
-    user = users.get(session, actor, user_id)
-    invitation = of_user(session, actor, user_id)
-    if invitation is None:
-        raise NotFound(N_("This person was never invited."))
-    if actor.user_id is None or invitation.inviter_id != actor.user_id:
-        permissions.require(actor, Action.MANAGE_INVITATIONS)
-    policy = policies.of(session, actor)
-    policies.require_may_invite(policy, actor)
-    if not user.is_pending:
-        raise Conflict(N_("%(name)s has accepted already."), name=user.display_name)
-    if user.deleted_at is not None:
-        raise Conflict(N_("%(name)s is deleted."), name=user.display_name)
-    address = addresses.parse(invitation.invited_address, rules="rfc")
-    if (refusal := policies.domain_refusal(policy, address)) is not None:
-        raise refusal
-    return user, invitation, policy
-
-
-def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
-    """Send a new link; the old one is dead at once, and so is its mail if it still waits.
-
-    Raises NotFound, Denied, Conflict when it was accepted, Invalid when the domain is blocked by
-    now.
-    """
-    audit.lock(session, actor.tenant_id)
-    user, invitation, policy = _pending(session, actor, user_id)
-    _within_rate(session, actor, 1)
-    _repeats_within_rate(session, actor, 1)
-    tenant = session.get(Tenant, actor.tenant_id)
-    assert tenant is not None
-    outbox.cancel(session, actor.tenant_id, invitation.id, now=actor.now)
-    _new_version(actor, invitation)
-    wording = Wording(
-        tenant=tenant,
-        policy=policy,
-        redirect_url=invitation.redirect_url,
-        message=invitation.message,
-        language=invitation.language,
-        applications=[tile.name for tile in applications.tiles(session, tenant.id, user.id)],
-        groups=[group.display_name for group in groups.of_user(session, tenant.id, user.id)],
-    )
-    address = addresses.parse(invitation.invited_address, rules="rfc")
-    row = _mail(actor, wording, invitation, address, user)
-    invitation.send_message = True
-    session.flush()
-    outbox.enqueue(session, row)
-    audit.record(session, actor, _entry(Activity.RESEND, user, version=invitation.version))
-    return invitation
-
-
-def copy_link(session: Session, actor: Actor, user_id: UUID) -> str:
-    """The very link that was mailed, for passing on by hand; audited. Raises as `resend`.
-
-    Raises Conflict too when the key it was made with is gone: sending it again makes a new one.
-    """
-    audit.lock(session, actor.tenant_id)
-    user, invitation, _ = _pending(session, actor, user_id)
-    try:
-        link = links.redeem_url(
-            actor.tenant_id, invitation.id, invitation.version, invitation.key_id
-        )
-    except KeyError as error:
-        raise Conflict(N_("This link was made with a key that is gone. Send it again.")) from error
-    audit.record(session, actor, _entry(Activity.COPY_LINK, user, version=invitation.version))
-    return link

@@ -1,16 +1,39 @@
 """Whom a request to invite is about: each address by itself (invitations.md, section 6)."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, null, select, type_coerce, union_all
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    String,
+    bindparam,
+    literal_column,
+    null,
+    select,
+    type_coerce,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.errors import N_, Invalid
-from b2b.models import Domain, Invitation, Tenant, TenantPolicy, User, fold
+from b2b.models import (
+    Domain,
+    Invitation,
+    MailRefusal,
+    ProxyAddress,
+    Tenant,
+    TenantPolicy,
+    User,
+    fold,
+)
 from b2b.models.base import Id
+from b2b.models.prepared import Prepared
 from b2b.services import addresses, policies
 from b2b.services.addresses import Address
 
@@ -37,6 +60,10 @@ class Invitees:
     wanted: list[Address]
     guests: dict[str, tuple[User, Invitation]]
     taken_upns: set[str]
+    proxied: set[str]
+    """Keys that are a further address of somebody else."""
+    unsubscribed: set[str]
+    """Keys of people who want no invitations from this tenant."""
 
 
 def sort_out(
@@ -69,13 +96,13 @@ def sort_out(
         fold(addresses.user_principal_name(address, tenant.initial_domain))
         for _, address in wanted.values()
     ]
-    own, found, taken = _known(session, actor, [a for _, a in wanted.values()], upns)
+    known = _known(session, actor, [a for _, a in wanted.values()], upns)
     guests: dict[str, tuple[User, Invitation]] = {}
     for key, (text, address) in wanted.items():
-        user, invitation = found.get(key, (None, None))
+        user, invitation = known.people.get(key, (None, None))
         if user is not None and invitation is None:
             problems.append((text, _already_inside(user)))
-        elif address.domain in own:
+        elif address.domain in known.own_domains:
             problems.append(
                 (
                     text,
@@ -93,7 +120,13 @@ def sort_out(
     if problems:
         order = {text: number for number, text in enumerate(texts)}
         raise InvalidAddresses(sorted(problems, key=lambda pair: order[pair[0]]))
-    return Invitees([address for _, address in wanted.values()], guests, taken)
+    return Invitees(
+        [address for _, address in wanted.values()],
+        guests,
+        known.upns,
+        known.proxied - guests.keys(),
+        known.unsubscribed,
+    )
 
 
 def _already_inside(user: User) -> Invalid:
@@ -114,58 +147,92 @@ def _already_inside(user: User) -> Invalid:
     )
 
 
-_users = User.__table__
+_users, _domains = User.__table__, Domain.__table__
+_proxies, _refusals = ProxyAddress.__table__, MailRefusal.__table__
 
 
-def _one_way(column: ColumnElement[Any], keys: str) -> Select[Any]:
-    return select(_users.c.id, _users.c.upn_key).where(
-        _users.c.tenant_id == bindparam("tenant_id"),
-        _users.c.deleted_at.is_(None),
-        column.in_(bindparam(keys, expanding=True)),
+@functools.lru_cache(maxsize=64)
+def _finding(count: int) -> Prepared:
+    """One query for *count* addresses: an arm for each index, built once for each number, since
+    making a statement costs more than running it.
+    """
+    tenant_id = bindparam("tenant_id", type_=Id)
+
+    def several(name: str, number: int) -> list[BindParameter[str]]:
+        return [bindparam(f"{name}{n}", type_=String) for n in range(number)]
+
+    keys = several("key", count)
+
+    def people(column: ColumnElement[Any], wanted: list[BindParameter[str]]) -> Select[Any]:
+        return select(
+            literal_column("'person'").label("kind"), _users.c.id, _users.c.upn_key
+        ).where(_users.c.tenant_id == tenant_id, _users.c.deleted_at.is_(None), column.in_(wanted))
+
+    def others(kind: str, key: ColumnElement[Any]) -> Select[Any]:
+        return select(literal_column(f"'{kind}'"), type_coerce(null(), Id), key)
+
+    return Prepared(
+        union_all(
+            people(_users.c.invited_key, keys).where(_users.c.invited_key.is_not(None)),
+            people(_users.c.mail_key, keys),
+            people(_users.c.upn_key, [*keys, *several("upn", count)]),
+            others("domain", _domains.c.name).where(
+                _domains.c.tenant_id == tenant_id,
+                _domains.c.name.in_(several("domain", count)),
+                _domains.c.verified_at.is_not(None),
+            ),
+            others("proxy", _proxies.c.address_key).where(
+                _proxies.c.tenant_id == tenant_id, _proxies.c.address_key.in_(keys)
+            ),
+            others("refusal", _refusals.c.address_key).where(
+                _refusals.c.tenant_id == tenant_id, _refusals.c.address_key.in_(keys)
+            ),
+        )
     )
 
 
-_domains = Domain.__table__
-# One arm for each index, and the tenant's own domains in the same breath; built once, since making
-# a statement costs more than running it.
-_FIND = union_all(
-    select(type_coerce(null(), Id).label("id"), _domains.c.name.label("upn_key")).where(
-        _domains.c.tenant_id == bindparam("tenant_id"),
-        _domains.c.name.in_(bindparam("domains", expanding=True)),
-        _domains.c.verified_at.is_not(None),
-    ),
-    _one_way(_users.c.invited_key, "keys").where(_users.c.invited_key.is_not(None)),
-    _one_way(_users.c.mail_key, "keys"),
-    _one_way(_users.c.upn_key, "upn_keys"),
-)
+@dataclass(frozen=True)
+class _Known:
+    """What the directory knows about some addresses."""
+
+    own_domains: set[str]
+    people: dict[str, tuple[User, Invitation | None]]
+    upns: set[str]
+    proxied: set[str]
+    unsubscribed: set[str]
 
 
-def _known(
-    session: Session, actor: Actor, asked: list[Address], upn_keys: list[str]
-) -> tuple[set[str], dict[str, tuple[User, Invitation | None]], set[str]]:
-    """Domains of *asked* that are the tenant's own, people who have one of these addresses, and the
-    UPNs that are taken.
+def _known(session: Session, actor: Actor, asked: list[Address], upn_keys: list[str]) -> _Known:
+    """Domains of *asked* that are the tenant's own, people who have one of these addresses, UPNs
+    that are taken, further addresses of others, and who wants no invitations.
     """
     if not asked:
-        return set(), {}, set()
-    wanted = {address.key for address in asked}
-    hits = (
-        session.connection()
-        .execute(
-            _FIND,
-            {
-                "tenant_id": actor.tenant_id,
-                "domains": list({address.domain for address in asked}),
-                "keys": list(wanted),
-                "upn_keys": [*wanted, *upn_keys],
-            },
-        )
-        .all()
+        return _Known(set(), {}, set(), set(), set())
+    values: dict[str, Any] = {"tenant_id": actor.tenant_id}
+    for number, (address, upn) in enumerate(zip(asked, upn_keys, strict=True)):
+        values[f"key{number}"] = address.key
+        values[f"upn{number}"] = upn
+        values[f"domain{number}"] = address.domain
+    by_kind: dict[str, set[str]] = {}
+    ids: set[UUID] = set()
+    for kind, found_id, key in _finding(len(asked)).all(session.connection(), **values):
+        by_kind.setdefault(kind, set()).add(key)
+        if found_id is not None:
+            ids.add(found_id)
+    return _Known(
+        by_kind.get("domain", set()),
+        _people(session, actor, ids, {address.key for address in asked}),
+        by_kind.get("person", set()),
+        by_kind.get("proxy", set()),
+        by_kind.get("refusal", set()),
     )
-    own = {hit.upn_key for hit in hits if hit.id is None}
-    ids = {hit.id for hit in hits if hit.id is not None}
+
+
+def _people(
+    session: Session, actor: Actor, ids: set[UUID], wanted: set[str]
+) -> dict[str, tuple[User, Invitation | None]]:
     if not ids:
-        return own, {}, set()
+        return {}
     rows = session.execute(
         select(User, Invitation)
         .outerjoin(
@@ -179,4 +246,4 @@ def _known(
         for key in {user.invited_key, user.mail_key, user.upn_key} & wanted:
             if key is not None:
                 found[key] = (user, invitation)
-    return own, found, {hit.upn_key for hit in hits if hit.id is not None}
+    return found

@@ -20,6 +20,7 @@ from b2b.models import (
     ExternalUserState,
     Identity,
     Invitation,
+    InvitationStanding,
     Password,
     Provider,
     SignIn,
@@ -34,8 +35,8 @@ from b2b.services import (
     applications,
     audit,
     groups,
+    invitation_requests,
     invitation_states,
-    invitations,
     policies,
     sessions,
     users,
@@ -114,7 +115,7 @@ def open_link(
     ):
         return None
     address = addresses.parse(invitation.invited_address, rules="rfc")
-    ends = invitation_states.ends_at(invitation.sent_at, policy.invitation_days)
+    ends = invitation_states.ends_at(invitation.valid_from, policy.invitation_days)
     if not user.account_enabled:
         standing = Standing.DISABLED
     elif not user.is_pending:
@@ -260,7 +261,7 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
             Invitation.accepted_at.is_(None),
             Invitation.cancelled_at.is_(None),
         )
-        .values(accepted_at=actor.now, declined_at=None)
+        .values(accepted_at=actor.now, declined_at=None, standing=InvitationStanding.ACCEPTED)
         .execution_options(synchronize_session=False)
     )
     if not won.rowcount:  # type: ignore[attr-defined]
@@ -376,6 +377,7 @@ def decline(session: Session, actor: Actor, opened: Opened, identity: ExternalId
     """
     opened = _locked(session, actor, opened, identity)
     opened.invitation.declined_at = actor.now
+    opened.invitation.standing = InvitationStanding.DECLINED
     audit.record(
         session,
         actor,
@@ -402,7 +404,7 @@ def ask_again(session: Session, actor: Actor, opened: Opened, note: str, *, now:
     )
     if already:
         raise Conflict(N_("%(name)s was asked already."), name=opened.invitation.inviter_name)
-    text = (invitations.clean_message(note) or "")[:500]
+    text = (invitation_requests.clean_message(note) or "")[:500]
     audit.record(
         session,
         actor,

@@ -304,6 +304,7 @@ def _with_invitation(query: Any) -> Any:
     return (
         query.add_columns(
             Invitation.sent_at,
+            Invitation.valid_from,
             Invitation.opened_at,
             Invitation.signed_in_at,
             Invitation.accepted_at,

@@ -17,7 +17,12 @@ from tests.journeys.words import ENGLISH, KOREAN, Words
 
 pytestmark = pytest.mark.browser
 
-INVITED = ["Add user", "Invite external user", "Add app role assignment grant to user"]
+INVITED = [
+    "Add user",
+    "Invite external user",
+    "Add user sponsor",
+    "Add app role assignment grant to user",
+]
 
 
 def found(program: Program, address: str) -> Guest:
@@ -61,6 +66,7 @@ def assert_invited(guest: Guest, upn: str, address: str, name: str) -> None:
             ],
         ),
         ("Invite external user", "John Doe", []),
+        ("Add user sponsor", "John Doe", [("Sponsor", None, "John Doe")]),
         (
             "Add app role assignment grant to user",
             "John Doe",

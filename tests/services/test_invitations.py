@@ -30,7 +30,7 @@ from b2b.models import (
     UserType,
     fold,
 )
-from b2b.services import invitations, tenants, users
+from b2b.services import invitation_handling, invitation_quotas, invitations, tenants, users
 from b2b.services.invitations import Result
 from b2b.services.invitees import InvalidAddresses
 from tests import factories
@@ -103,6 +103,7 @@ def test_an_unknown_address_becomes_a_pending_guest_with_one_invitation_and_one_
     assert activities == [
         "Add user",
         "Invite external user",
+        "Add user sponsor",
         "Add app role assignment grant to user",
         "Add member to group",
     ]
@@ -604,7 +605,7 @@ def test_resending_cancels_the_mail_that_waits_and_kills_the_old_link(
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     invited = factories.invite(session, cast, clock.now, message="Hello")
     old = factories.link_of(session, cast.woodgrove, invited.user_id)
-    invitations.resend(session, john, invited.user_id)
+    invitation_handling.resend(session, john, invited.user_id)
     states = session.scalars(
         select(OutboxMessage.state)
         .where(OutboxMessage.about_id == invited.invitation_id)
@@ -622,7 +623,7 @@ def test_a_copied_link_is_the_mailed_one_and_is_audited(
     """decisions.md, link secret: copying is audited"""
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     invited = factories.invite(session, cast, clock.now)
-    link = invitations.copy_link(session, john, invited.user_id)
+    link = invitation_handling.copy_link(session, john, invited.user_id)
     assert link == factories.link_of(session, cast.woodgrove, invited.user_id)
     assert factories.open_link(session, link, clock.now) is not None
     [last] = session.scalars(
@@ -649,7 +650,7 @@ def test_resend_and_copy_are_refused_where_they_make_no_sense(
     factories.set_policy(
         session, cast.woodgrove, domain_list=DomainList.BLOCK, domains=["blocked.example"]
     )
-    for what in (invitations.resend, invitations.copy_link):
+    for what in (invitation_handling.resend, invitation_handling.copy_link):
         with pytest.raises(Conflict, match="has accepted already"):
             what(session, john, accepted.user_id)
         with pytest.raises(Conflict, match="is deleted"):
@@ -664,7 +665,7 @@ def test_resend_and_copy_are_refused_where_they_make_no_sense(
             what(session, adele, pending.user_id)
     factories.set_policy(session, cast.woodgrove, allow_invites_from=AllowInvitesFrom.NONE)
     with pytest.raises(Denied, match="Guest invitations not allowed"):
-        invitations.resend(session, john, pending.user_id)
+        invitation_handling.resend(session, john, pending.user_id)
 
 
 def test_a_member_may_resend_what_he_has_invited_himself(
@@ -672,7 +673,7 @@ def test_a_member_may_resend_what_he_has_invited_himself(
 ) -> None:
     adele = acting(session, cast.woodgrove, cast.adele, clock.now)
     invited = invitations.invite(session, adele, address=SAM)
-    assert invitations.resend(session, adele, invited.user_id).version == 2
+    assert invitation_handling.resend(session, adele, invited.user_id).version == 2
 
 
 # Limits ------------------------------------------------------------------------------------------
@@ -706,12 +707,12 @@ def test_resending_to_one_person_is_no_way_round_the_limit(
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     invited = invitations.invite(session, john, address=SAM)
     for _ in range(60):
-        invitations.resend(session, john, invited.user_id)
+        invitation_handling.resend(session, john, invited.user_id)
     with pytest.raises(Throttled, match="60"):
-        invitations.resend(session, john, invited.user_id)
+        invitation_handling.resend(session, john, invited.user_id)
     assert count(session, OutboxMessage) == 61
     later = acting(session, cast.woodgrove, cast.john, clock.advance(minutes=1))
-    assert invitations.resend(session, later, invited.user_id).version == 62
+    assert invitation_handling.resend(session, later, invited.user_id).version == 62
 
 
 def test_welcoming_one_guest_back_is_no_way_round_the_limit_either(
@@ -733,15 +734,15 @@ def test_the_limit_follows_its_setting(session: Session, cast: Cast, clock: Cloc
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     many = [f"guest{number}@partner.example" for number in range(8)]
     try:
-        invitations.configure(0.1)
+        invitation_quotas.configure(0.1)
         invitations.invite_many(session, john, addresses_text=many[:6])
         with pytest.raises(Throttled):
             invitations.invite_many(session, john, addresses_text=many[6:7])
-        invitations.configure(None)
+        invitation_quotas.configure(None)
         invitations.invite_many(session, john, addresses_text=many[6:])
         assert count(session, Invitation) == 8
     finally:
-        invitations.configure(1.0)
+        invitation_quotas.configure(1.0)
 
 
 # At once -----------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from b2b.models import (
     User,
 )
 from b2b.services import (
+    invitation_handling,
     invitations,
     passwords,
     redemption,
@@ -263,7 +264,7 @@ def test_links_that_cannot_be_used_answer_alike(session: Session, cast: Cast, cl
     assert leads_to(cast.woodgrove, found.id, bytes(32)) is None
     assert leads_to(cast.woodgrove, found.id, good[:-1] + bytes([good[-1] ^ 1])) is None
     assert leads_to(cast.woodgrove, found.id, b"") is None
-    invitations.resend(session, john, invited.user_id)
+    invitation_handling.resend(session, john, invited.user_id)
     session.flush()
     assert leads_to(cast.woodgrove, found.id, good) is None
     newer = factories.invitation_of(session, cast.woodgrove, invited.user_id).ticket_hash
@@ -315,7 +316,7 @@ def test_an_expired_invitation_is_not_accepted_and_a_resend_starts_anew(
     with pytest.raises(Conflict, match="has expired"):
         accept(session, opened, clock.now, factories.by_code(SAM))
     john = acting(session, cast.woodgrove, cast.john, clock.now)
-    invitations.resend(session, john, invited.user_id)
+    invitation_handling.resend(session, john, invited.user_id)
     session.flush()
     opened = opened_for(session, cast, clock.advance(days=29), invited.user_id)
     assert accept(session, opened, clock.now, factories.by_code(SAM)).is_pending is False
@@ -366,7 +367,7 @@ def test_whatever_happens_between_reading_and_accepting_wins(
     def meanwhile(session: Session, _: int) -> None:
         john = acting(session, cast.woodgrove, cast.john, clock.now)
         if transition == "resent":
-            invitations.resend(session, john, invited.user_id)
+            invitation_handling.resend(session, john, invited.user_id)
         elif transition == "cancelled":
             session.execute(update(Invitation).values(cancelled_at=clock.now))
         elif transition == "deleted":

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from b2b.errors import Conflict, Denied, Invalid, NotFound
 from b2b.extensions import db
 from b2b.models import AuditEvent, MailState, OutboxMessage, Role, User
-from b2b.services import invitations, tenants, user_listing, users
+from b2b.services import invitation_handling, tenants, user_listing, users
 from b2b.services.user_listing import Filters
 from tests import factories
 from tests.cast import Cast, acting
@@ -216,7 +216,7 @@ def test_a_restored_guest_finds_his_link_alive_again_and_his_mail_cancelled(
     session.flush()
     assert factories.open_link(session, link, clock.now) is not None
     assert session.scalars(select(OutboxMessage.state)).all() == [MailState.CANCELLED]
-    assert invitations.resend(session, john, sam).version == 2
+    assert invitation_handling.resend(session, john, sam).version == 2
 
 
 @pytest.mark.parametrize("who", ["the address", "the name", "both by two people"])

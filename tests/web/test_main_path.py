@@ -82,6 +82,7 @@ def test_sam_is_invited_and_redeems_with_a_personal_account_made_on_the_way(
         assert activities == [
             "Add user",
             "Invite external user",
+            "Add user sponsor",
             "Add app role assignment grant to user",
             "Update user",
             "Redeem external user invite",

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from b2b import worker
 from b2b.extensions import db
 from b2b.models import DomainList, Identity, Invitation, OutboxMessage, Tenant, User
-from b2b.services import invitations, users
+from b2b.services import invitation_handling, invitations, users
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock, Mailroom
@@ -78,7 +78,7 @@ def test_unknown_altered_superseded_cancelled_and_foreign_links_show_the_same_pa
     assert Browser(app).get(good).status == 200
     with app.app_context(), worker.transaction() as session:
         john = acting(session, cast.woodgrove, cast.john, clock.now)
-        invitations.resend(session, john, user_id)
+        invitation_handling.resend(session, john, user_id)
     bad["superseded"] = good
     pages = {name: Browser(app).get(url) for name, url in bad.items()}
     with app.app_context(), worker.transaction() as session:
@@ -265,7 +265,7 @@ def test_what_happens_meanwhile_stops_the_guest_at_the_next_step(
     with app.app_context(), worker.transaction() as session:
         john = acting(session, cast.woodgrove, cast.john, clock.now)
         if transition == "resent":
-            invitations.resend(session, john, user_id)
+            invitation_handling.resend(session, john, user_id)
         elif transition == "cancelled":
             session.execute(update(Invitation).values(cancelled_at=clock.now))
         elif transition == "deleted":
@@ -280,7 +280,7 @@ def test_what_happens_meanwhile_stops_the_guest_at_the_next_step(
         clock.advance(hours=7)
         with app.app_context(), worker.transaction() as session:
             session.execute(
-                update(Invitation).values(sent_at=clock.now.replace(year=clock.now.year - 1))
+                update(Invitation).values(valid_from=clock.now.replace(year=clock.now.year - 1))
             )
     if when == "before landing":
         page = browser.get(url)

@@ -22,7 +22,15 @@ from wtforms import SelectMultipleField, StringField, TextAreaField
 from b2b.errors import N_, Conflict, Refused
 from b2b.extensions import db
 from b2b.mail import compose
-from b2b.services import addresses, applications, groups, invitations, policies
+from b2b.services import (
+    addresses,
+    applications,
+    groups,
+    invitation_handling,
+    invitation_requests,
+    invitations,
+    policies,
+)
 from b2b.services.invitations import Invited, Result
 from b2b.services.invitees import InvalidAddresses
 from b2b.services.permissions import Action
@@ -56,7 +64,7 @@ class InviteForm(Form):
     )
     groups = SelectMultipleField(lazy_gettext("Groups"), coerce=_as_id, validate_choice=False)
     message = TextAreaField(
-        lazy_gettext("Personal message"), validators=[AtMost(invitations.MESSAGE_LONGEST)]
+        lazy_gettext("Personal message"), validators=[AtMost(invitation_requests.MESSAGE_LONGEST)]
     )
     language = Choice(lazy_gettext("Language of the mail"))
 
@@ -186,7 +194,7 @@ def resend(user_id: str) -> ResponseReturnValue:
     """Send the invitation again: a new link, the old one is dead."""
     if ButtonForm().validate_on_submit():
         with writing() as session:
-            sent = invitations.resend(session, actor(), as_uuid(user_id))
+            sent = invitation_handling.resend(session, actor(), as_uuid(user_id))
         flash(
             gettext(
                 "Sent again to %(shown)s; earlier links stop working.", shown=sent.invited_address
@@ -203,5 +211,5 @@ def copy_link(user_id: str) -> ResponseReturnValue:
     if not ButtonForm().validate_on_submit():
         return redirect(url_for(".user", user_id=user_id), 303)
     with writing() as session:
-        link = invitations.copy_link(session, actor(), as_uuid(user_id))
+        link = invitation_handling.copy_link(session, actor(), as_uuid(user_id))
     return render_template("admin/users/link.html", link=link, user_id=user_id)

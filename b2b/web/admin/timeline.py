@@ -20,6 +20,10 @@ _ICONS: dict[str, tuple[str, str]] = {
     Activity.INVITE: ("send", "accent"),
     Activity.RESEND: ("send", "accent"),
     Activity.COPY_LINK: ("copy", ""),
+    Activity.EXTEND: ("clock", "accent"),
+    Activity.CANCEL: ("ban", "bad"),
+    Activity.NOT_MAILED: ("mail", "bad"),
+    Activity.ADD_SPONSOR: ("person", ""),
     Activity.REDEEM: ("check", "ok"),
     Activity.DECLINE: ("stop", "bad"),
     Activity.ASK_AGAIN: ("question", ""),
@@ -63,6 +67,10 @@ def _words(activity: str) -> str:
         Activity.INVITE: gettext("Invited"),
         Activity.RESEND: gettext("Invitation sent again"),
         Activity.COPY_LINK: gettext("Link copied by hand"),
+        Activity.EXTEND: gettext("Invitation extended"),
+        Activity.CANCEL: gettext("Invitation cancelled"),
+        Activity.NOT_MAILED: gettext("Not mailed: the person wants no invitations from here"),
+        Activity.ADD_SPONSOR: gettext("Given a sponsor"),
         Activity.REDEEM: gettext("Accepted the invitation"),
         Activity.DECLINE: gettext("Declined the invitation"),
         Activity.ASK_AGAIN: gettext("Asked for a new invitation"),
@@ -93,6 +101,8 @@ def _property(name: str) -> str:
         "Application": gettext("Application"),
         "Group": gettext("Group"),
         "Role": gettext("Role"),
+        "Sponsor": gettext("Sponsor"),
+        "ValidUntil": gettext("Valid until"),
         "AccountEnabled": gettext("May sign in"),
         "CompanyName": gettext("Company"),
         "JobTitle": gettext("Job title"),
@@ -103,7 +113,7 @@ def _property(name: str) -> str:
 
 
 def _value(name: str, value: Any) -> str:
-    if name == "AcceptedOn" and value:
+    if name in ("AcceptedOn", "ValidUntil") and value:
         return moment(datetime.fromisoformat(value))
     if value is True:
         return gettext("Yes")

@@ -25,8 +25,8 @@ from b2b.models import (
 from b2b.services import (
     applications,
     groups,
+    invitation_handling,
     invitation_states,
-    invitations,
     permissions,
     policies,
     sign_in,
@@ -164,7 +164,7 @@ def user(user_id: str) -> ResponseReturnValue:
     """One person: invitation, what happened, identity, access."""
     session, who = db.session(), actor()
     person = users.read(session, who, as_uuid(user_id))
-    invitation = invitations.of_user(session, who, person.id)
+    invitation = invitation_handling.of_user(session, who, person.id)
     policy = policies.of(session, who)
     letters = outbox.of(session, who.tenant_id, invitation.id) if invitation else []
     return render_template(
@@ -179,7 +179,7 @@ def user(user_id: str) -> ResponseReturnValue:
         roles=users.roles_of(session, who.tenant_id, person.id),
         tiles=applications.tiles(session, who.tenant_id, person.id),
         groups=groups.of_user(session, who.tenant_id, person.id),
-        ends_at=invitation_states.ends_at(invitation.sent_at, policy.invitation_days)
+        ends_at=invitation_states.ends_at(invitation.valid_from, policy.invitation_days)
         if invitation
         else None,
         inviter=_inviter(invitation),
@@ -237,7 +237,7 @@ def _steps(
     ]  # fmt: skip
     steps: list[dict[str, Any]] = []
     reached = max((i for i, (_, at) in enumerate(times) if at is not None), default=0)
-    over = invitation_states.ends_at(invitation.sent_at, policy.invitation_days)
+    over = invitation_states.ends_at(invitation.valid_from, policy.invitation_days)
     ended = (
         invitation.declined_at is not None
         or invitation.cancelled_at is not None

@@ -1,0 +1,86 @@
+"""Statements of the hottest paths, compiled once and run by the driver's own words.
+
+SQLAlchemy's expression language stays the one place where they are written; what is spared is
+looking the compiled form up, and wrapping every row, at each execution.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.types import TypeEngine
+
+Processor = Callable[[Any], Any] | None
+
+
+class _Compiled:
+    """One statement for one dialect: its text, and how values go in and come out."""
+
+    def __init__(self, statement: Any, keys: Sequence[str] | None, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=keys)
+        self.text = str(compiled)
+        self.positional = bool(compiled.positional)
+        names = list(compiled.positiontup or compiled.binds)
+        self.binds = [(name, _into(compiled.binds[name].type, dialect)) for name in names]
+        self.constants = {
+            name: bind.value for name, bind in compiled.binds.items() if bind.value is not None
+        }
+        columns = getattr(statement, "exported_columns", ())
+        self.results = [_out_of(column.type, dialect) for column in columns]
+
+    def values(self, row: Mapping[str, Any]) -> Any:
+        """*row* as the driver takes it. Raises KeyError for a value that is missing."""
+        if self.constants:
+            row = {**self.constants, **row}
+        if self.positional:
+            return tuple([row[name] if way is None else way(row[name]) for name, way in self.binds])
+        return {name: row[name] if way is None else way(row[name]) for name, way in self.binds}
+
+
+def _into(kind: TypeEngine[Any], dialect: Dialect) -> Processor:
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _out_of(kind: TypeEngine[Any], dialect: Dialect) -> Processor:
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
+class Prepared:
+    """A statement that is run very often.
+
+    *keys* names the columns that an INSERT fills; column defaults are not applied. Lists inside IN
+    must have a fixed number of parameters.
+    """
+
+    def __init__(self, statement: Executable, keys: Sequence[str] | None = None) -> None:
+        self._statement = statement
+        self._keys = keys
+        self._by_dialect: dict[str, _Compiled] = {}
+
+    def _for(self, dialect: Dialect) -> _Compiled:
+        found = self._by_dialect.get(dialect.name)
+        if found is None:
+            found = _Compiled(self._statement, self._keys, dialect)
+            self._by_dialect[dialect.name] = found
+        return found
+
+    def write(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it once for each of *rows*, of which there is at least one."""
+        compiled = self._for(connection.dialect)
+        if len(rows) == 1:
+            connection.exec_driver_sql(compiled.text, compiled.values(rows[0]))
+        else:
+            connection.exec_driver_sql(compiled.text, [compiled.values(row) for row in rows])
+
+    def all(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
+        """Its rows, each a plain tuple of Python values in the order of the columns."""
+        compiled = self._for(connection.dialect)
+        found = connection.exec_driver_sql(compiled.text, compiled.values(values))
+        ways = compiled.results
+        return [
+            tuple(
+                [value if way is None else way(value) for value, way in zip(row, ways, strict=True)]
+            )
+            for row in found
+        ]
