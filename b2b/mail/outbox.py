@@ -1,5 +1,6 @@
 """The outbox: enqueue in the transaction of the change, lease, settle. Rows only, no SMTP."""
 
+import enum
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from b2b.models.base import new_id
 from b2b.models.mail import MailState, OutboxMessage
+from b2b.models.prepared import Prepared
 
 LEASE = timedelta(minutes=5)
 """More than twice what one mail may take (threats.md, REL-3)."""
@@ -22,7 +24,13 @@ MAX_CRASHES = 10
 """Attempts in a row that never came to an end, after which a mail is parked (threats.md, REL-6)."""
 
 
-_INSERT = insert(OutboxMessage)
+_INSERT = Prepared(
+    insert(OutboxMessage),
+    [
+        "tenant_id", "id", "template", "recipient", "about_id", "context", "language", "message_id",
+        "state", "attempts", "crashes", "fence", "due_at", "created_at",
+    ],
+)  # fmt: skip
 
 
 def row(
@@ -62,7 +70,7 @@ def row(
 def enqueue(session: Session, *rows: dict[str, Any]) -> None:
     """Owe these mails from the commit of this transaction on."""
     if rows:
-        session.connection().execute(_INSERT, list(rows))
+        _INSERT.write(session.connection(), rows)
 
 
 def cancel(session: Session, tenant_id: UUID, about_id: UUID, *, now: datetime) -> None:
@@ -238,6 +246,57 @@ def backlog(session: Session) -> Backlog:
         )
     ).one()
     return Backlog(count, oldest)
+
+
+class Step(enum.StrEnum):
+    """How far a mail has come, in the words that people are shown (threats.md, message states).
+
+    Never "delivered": that the server took it is all that SMTP tells.
+    """
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class DeliveryState:
+    """What people are told about one mail."""
+
+    step: Step
+    again_at: datetime | None = None
+    """When it is tried again; only while RETRYING."""
+    reason: str | None = None
+    """The mail server's words, or ours; while it is RETRYING, QUEUED once more, or FAILED."""
+
+
+def shown(
+    state: MailState,
+    lease_owner: str | None,
+    attempts: int,
+    due_at: datetime,
+    last_error: str | None,
+    now: datetime,
+) -> DeliveryState:
+    """What to say about a mail whose row holds these values. Pure; for lists that select columns.
+
+    A lease that has run out is nobody's: its mail waits like any other.
+    """
+    if state is MailState.SENT:
+        return DeliveryState(Step.SENT)
+    if state is MailState.CANCELLED:
+        return DeliveryState(Step.CANCELLED)
+    if state is MailState.FAILED:
+        return DeliveryState(Step.FAILED, reason=last_error)
+    waits = due_at > now
+    if lease_owner is not None and waits:
+        return DeliveryState(Step.SENDING)
+    if attempts and waits:
+        return DeliveryState(Step.RETRYING, again_at=due_at, reason=last_error)
+    return DeliveryState(Step.QUEUED, reason=last_error)
 
 
 def of(session: Session, tenant_id: UUID, about_id: UUID) -> Sequence[OutboxMessage]:
