@@ -4,14 +4,25 @@ SQLAlchemy's expression language stays the one place where they are written; wha
 looking the compiled form up, and wrapping every row, at each execution.
 """
 
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import BindParameter, Connection, Dialect, bindparam
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.types import TypeEngine
 
 Processor = Callable[[Any], Any] | None
+
+
+def parameters(name: str, count: int, kind: Any) -> list[BindParameter[Any]]:
+    """*count* parameters name0, name1 … for an IN; statements with these are made once a count."""
+    return [bindparam(f"{name}{number}", type_=kind) for number in range(count)]
+
+
+def arguments(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The values of `parameters`."""
+    return {f"{name}{number}": value for number, value in enumerate(values)}
 
 
 class _Compiled:
@@ -26,7 +37,9 @@ class _Compiled:
         self.constants = {
             name: bind.value for name, bind in compiled.binds.items() if bind.value is not None
         }
-        columns = getattr(statement, "exported_columns", ())
+        columns = getattr(statement, "exported_columns", {})
+        row: Any = namedtuple("Row", list(columns.keys()), rename=True)  # type: ignore[misc]
+        self.row = row._make
         self.results = [_out_of(column.type, dialect) for column in columns]
 
     def values(self, row: Mapping[str, Any]) -> Any:
@@ -73,14 +86,12 @@ class Prepared:
         else:
             connection.exec_driver_sql(compiled.text, [compiled.values(row) for row in rows])
 
-    def all(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
-        """Its rows, each a plain tuple of Python values in the order of the columns."""
+    def all(self, connection: Connection, **values: Any) -> list[Any]:
+        """Its rows, each a named tuple of Python values with the names of the columns."""
         compiled = self._for(connection.dialect)
         found = connection.exec_driver_sql(compiled.text, compiled.values(values))
-        ways = compiled.results
+        ways, make = compiled.results, compiled.row
         return [
-            tuple(
-                [value if way is None else way(value) for value, way in zip(row, ways, strict=True)]
-            )
+            make([v if way is None else way(v) for v, way in zip(row, ways, strict=True)])
             for row in found
         ]

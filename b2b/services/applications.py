@@ -1,5 +1,6 @@
 """Applications of a tenant and who is assigned to them."""
 
+import functools
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,23 +19,29 @@ from b2b.models import (
     ServicePrincipal,
     new_id,
 )
+from b2b.models.base import Id
+from b2b.models.prepared import Prepared, arguments, parameters
 
-_INSERT = insert(AppRoleAssignment)
+_INSERT = Prepared(insert(AppRoleAssignment))
 # Built once: making a statement costs more than running it.
 _principals = ServicePrincipal.__table__
-_NAMED = (
-    select(
-        _principals.c.id,
-        _principals.c.display_name,
-        _principals.c.members_only,
-        _principals.c.account_enabled,
+
+
+@functools.lru_cache(maxsize=64)
+def _named(count: int) -> Prepared:
+    return Prepared(
+        select(
+            _principals.c.id,
+            _principals.c.display_name,
+            _principals.c.members_only,
+            _principals.c.account_enabled,
+        )
+        .where(
+            _principals.c.tenant_id == bindparam("tenant_id", type_=Id),
+            _principals.c.id.in_(parameters("id", count, Id)),
+        )
+        .order_by(_principals.c.name_key, _principals.c.id)
     )
-    .where(
-        _principals.c.tenant_id == bindparam("tenant_id"),
-        _principals.c.id.in_(bindparam("ids", expanding=True)),
-    )
-    .order_by(_principals.c.name_key, _principals.c.id)
-)
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,8 @@ def for_guests(
         return []
     found = [
         Named(row.id, row.display_name, row.account_enabled and not row.members_only)
-        for row in session.connection().execute(
-            _NAMED, {"tenant_id": actor.tenant_id, "ids": wanted}
+        for row in _named(len(wanted)).all(
+            session.connection(), tenant_id=actor.tenant_id, **arguments("id", wanted)
         )
     ]
     if len(found) != len(wanted):
@@ -127,8 +134,8 @@ def assign(
         }
     fresh = [pair for pair in pairs if pair not in held]
     if fresh:
-        session.connection().execute(
-            _INSERT,
+        _INSERT.write(
+            session.connection(),
             [
                 {
                     "tenant_id": tenant_id,

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.models import AuditEvent, AuditSequence, new_id
+from b2b.models.base import Id
+from b2b.models.prepared import Prepared
 
 
 class Activity(enum.StrEnum):
@@ -72,9 +74,9 @@ class Entry:
 
 
 _sequences = AuditSequence.__table__
-_NEXT = (
+_NEXT = Prepared(
     update(AuditSequence)
-    .where(_sequences.c.tenant_id == bindparam("in_tenant"))
+    .where(_sequences.c.tenant_id == bindparam("in_tenant", type_=Id))
     .values(last=_sequences.c.last + bindparam("count", type_=BigInteger))
     .returning(_sequences.c.last)
 )
@@ -83,7 +85,7 @@ _LOCK = (
     .where(_sequences.c.tenant_id == bindparam("tenant_id"))
     .with_for_update()
 )
-_INSERT = insert(AuditEvent)
+_INSERT = Prepared(insert(AuditEvent))
 
 
 def record(session: Session, actor: Actor, *entries: Entry) -> None:
@@ -91,12 +93,10 @@ def record(session: Session, actor: Actor, *entries: Entry) -> None:
     if not entries:
         return
     connection = session.connection()
-    last = connection.execute(
-        _NEXT, {"in_tenant": actor.tenant_id, "count": len(entries)}
-    ).scalar_one()
+    [(last,)] = _NEXT.all(connection, in_tenant=actor.tenant_id, count=len(entries))
     first = last - len(entries) + 1
-    connection.execute(
-        _INSERT,
+    _INSERT.write(
+        connection,
         [
             {
                 "tenant_id": actor.tenant_id,

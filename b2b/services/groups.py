@@ -1,5 +1,6 @@
 """Groups of a tenant and who is in them."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,23 +12,29 @@ from sqlalchemy.orm import Session
 from b2b.actor import Actor
 from b2b.errors import N_, Invalid
 from b2b.models import Group, Membership, User
+from b2b.models.base import Id
+from b2b.models.prepared import Prepared, arguments, parameters
 
-_INSERT = insert(Membership)
+_INSERT = Prepared(insert(Membership))
 # Built once: making a statement costs more than running it.
 _groups = Group.__table__
-_NAMED = (
-    select(
-        _groups.c.id,
-        _groups.c.display_name,
-        _groups.c.membership_rule,
-        _groups.c.on_premises_sync_enabled.label("synced"),
+
+
+@functools.lru_cache(maxsize=64)
+def _named(count: int) -> Prepared:
+    return Prepared(
+        select(
+            _groups.c.id,
+            _groups.c.display_name,
+            _groups.c.membership_rule,
+            _groups.c.on_premises_sync_enabled.label("synced"),
+        )
+        .where(
+            _groups.c.tenant_id == bindparam("tenant_id", type_=Id),
+            _groups.c.id.in_(parameters("id", count, Id)),
+        )
+        .order_by(_groups.c.name_key, _groups.c.id)
     )
-    .where(
-        _groups.c.tenant_id == bindparam("tenant_id"),
-        _groups.c.id.in_(bindparam("ids", expanding=True)),
-    )
-    .order_by(_groups.c.name_key, _groups.c.id)
-)
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,8 @@ def for_guests(
         return []
     found = [
         Named(row.id, row.display_name, row.membership_rule is None and not row.synced)
-        for row in session.connection().execute(
-            _NAMED, {"tenant_id": actor.tenant_id, "ids": wanted}
+        for row in _named(len(wanted)).all(
+            session.connection(), tenant_id=actor.tenant_id, **arguments("id", wanted)
         )
     ]
     if len(found) != len(wanted):
@@ -112,8 +119,8 @@ def add(
             names[row.id] = row.name_key
     fresh = [pair for pair in wanted if pair not in held]
     if fresh:
-        session.connection().execute(
-            _INSERT,
+        _INSERT.write(
+            session.connection(),
             [
                 {
                     "tenant_id": tenant_id,

@@ -33,7 +33,7 @@ from b2b.models import (
     fold,
 )
 from b2b.models.base import Id
-from b2b.models.prepared import Prepared
+from b2b.models.prepared import Prepared, arguments, parameters
 from b2b.services import addresses, policies
 from b2b.services.addresses import Address
 
@@ -158,10 +158,7 @@ def _finding(count: int) -> Prepared:
     """
     tenant_id = bindparam("tenant_id", type_=Id)
 
-    def several(name: str, number: int) -> list[BindParameter[str]]:
-        return [bindparam(f"{name}{n}", type_=String) for n in range(number)]
-
-    keys = several("key", count)
+    keys = parameters("key", count, String)
 
     def people(column: ColumnElement[Any], wanted: list[BindParameter[str]]) -> Select[Any]:
         return select(
@@ -175,10 +172,10 @@ def _finding(count: int) -> Prepared:
         union_all(
             people(_users.c.invited_key, keys).where(_users.c.invited_key.is_not(None)),
             people(_users.c.mail_key, keys),
-            people(_users.c.upn_key, [*keys, *several("upn", count)]),
+            people(_users.c.upn_key, [*keys, *parameters("upn", count, String)]),
             others("domain", _domains.c.name).where(
                 _domains.c.tenant_id == tenant_id,
-                _domains.c.name.in_(several("domain", count)),
+                _domains.c.name.in_(parameters("domain", count, String)),
                 _domains.c.verified_at.is_not(None),
             ),
             others("proxy", _proxies.c.address_key).where(
@@ -208,14 +205,16 @@ def _known(session: Session, actor: Actor, asked: list[Address], upn_keys: list[
     """
     if not asked:
         return _Known(set(), {}, set(), set(), set())
-    values: dict[str, Any] = {"tenant_id": actor.tenant_id}
-    for number, (address, upn) in enumerate(zip(asked, upn_keys, strict=True)):
-        values[f"key{number}"] = address.key
-        values[f"upn{number}"] = upn
-        values[f"domain{number}"] = address.domain
+    values = {
+        **arguments("key", [address.key for address in asked]),
+        **arguments("upn", upn_keys),
+        **arguments("domain", [address.domain for address in asked]),
+    }
     by_kind: dict[str, set[str]] = {}
     ids: set[UUID] = set()
-    for kind, found_id, key in _finding(len(asked)).all(session.connection(), **values):
+    for kind, found_id, key in _finding(len(asked)).all(
+        session.connection(), tenant_id=actor.tenant_id, **values
+    ):
         by_kind.setdefault(kind, set()).add(key)
         if found_id is not None:
             ids.add(found_id)

@@ -17,6 +17,8 @@ from b2b.models import (
     Tenant,
     TenantPolicy,
 )
+from b2b.models.base import Id
+from b2b.models.prepared import Prepared
 from b2b.services import permissions
 from b2b.services.addresses import Address
 
@@ -25,10 +27,10 @@ _INVITER_ROLES = {Role.GLOBAL_ADMINISTRATOR, Role.USER_ADMINISTRATOR, Role.GUEST
 
 # Built once: making a statement costs more than running it.
 _policies, _tenants = TenantPolicy.__table__, Tenant.__table__
-_WITH_TENANT = (
+_WITH_TENANT = Prepared(
     select(*_policies.c, *_tenants.c)
     .join(_tenants, _tenants.c.id == _policies.c.tenant_id)
-    .where(_policies.c.tenant_id == bindparam("tenant_id"))
+    .where(_policies.c.tenant_id == bindparam("tenant_id", type_=Id))
 )
 _POLICY_NAMES = [column.name for column in _policies.c]
 _TENANT_NAMES = [column.name for column in _tenants.c]
@@ -45,7 +47,7 @@ def with_tenant(session: Session, actor: Actor) -> tuple[TenantPolicy, Tenant]:
     Both belong to no session, which makes them a third as dear as `of`: every invitation needs
     them.
     """
-    row = session.connection().execute(_WITH_TENANT, {"tenant_id": actor.tenant_id}).one()
+    [row] = _WITH_TENANT.all(session.connection(), tenant_id=actor.tenant_id)
     split = len(_POLICY_NAMES)
     policy = TenantPolicy(**dict(zip(_POLICY_NAMES, row[:split], strict=True)))
     return policy, Tenant(**dict(zip(_TENANT_NAMES, row[split:], strict=True)))

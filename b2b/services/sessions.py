@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import LargeBinary, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from b2b import keys
 from b2b.actor import Actor, ExternalIdentity
 from b2b.models import DirectoryRoleAssignment, Session, Tenant, User, UserType, new_id
+from b2b.models.prepared import Prepared
 
 # threats.md, 3.
 MEMBER_IDLE = timedelta(hours=8)
@@ -25,7 +26,7 @@ _person, _home = User.__table__.alias("person"), User.__table__.alias("home")
 _kept, _tenant = Session.__table__, Tenant.__table__
 _held = DirectoryRoleAssignment.__table__
 # Built once: making a statement costs more than running it, and every request runs this one.
-_FIND = (
+_FIND = Prepared(
     select(
         _kept,
         _person.c.display_name,
@@ -55,7 +56,7 @@ _FIND = (
     .outerjoin(
         _held, (_held.c.tenant_id == _kept.c.tenant_id) & (_held.c.user_id == _kept.c.user_id)
     )
-    .where(_kept.c.id_hash == bindparam("id_hash"))
+    .where(_kept.c.id_hash == bindparam("id_hash", type_=LargeBinary))
 )
 
 
@@ -136,7 +137,7 @@ def find(
 
     One query, a row for each directory role.
     """
-    rows = session.connection().execute(_FIND, {"id_hash": keys.digest(secret)}).all()
+    rows = _FIND.all(session.connection(), id_hash=keys.digest(secret))
     if not rows:
         return None
     kept = rows[0]
