@@ -18,6 +18,8 @@ class Role(enum.StrEnum):
     GUEST_INVITER = "95e79109-95c0-4d8e-aee3-d01accf2d47b"
     HELPDESK_ADMINISTRATOR = "729827e3-9c14-49f7-bb1b-9608f156bbb8"
     GLOBAL_READER = "f2ef992c-3afb-46b9-b7cf-a126ee74c451"
+    APPLICATION_ADMINISTRATOR = "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3"
+    CLOUD_APPLICATION_ADMINISTRATOR = "158c047a-c907-4556-b7ef-446551a6b5f7"
 
     @property
     def display_name(self) -> str:

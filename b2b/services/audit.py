@@ -36,16 +36,38 @@ class Activity(enum.StrEnum):
     REDEEM = "Redeem external user invite"
     DECLINE = "Decline external user invite"
     ASK_AGAIN = "Ask for a new invitation"
+    ADD_GROUP = "Add group"
+    UPDATE_GROUP = "Update group"
     ADD_MEMBER = "Add member to group"
+    REMOVE_MEMBER = "Remove member from group"
+    ADD_GROUP_OWNER = "Add owner to group"
+    REMOVE_GROUP_OWNER = "Remove owner from group"
     ASSIGN_APPLICATION = "Add app role assignment grant to user"
+    UNASSIGN_APPLICATION = "Remove app role assignment from user"
+    ASSIGN_APPLICATION_TO_GROUP = "Add app role assignment to group"
+    UNASSIGN_APPLICATION_FROM_GROUP = "Remove app role assignment from group"
+    UPDATE_APPLICATION = "Update service principal"
+    ADD_APPLICATION_OWNER = "Add owner to service principal"
+    REMOVE_APPLICATION_OWNER = "Remove owner from service principal"
     ADD_ROLE = "Add member to role"
     SET_PASSWORD = "Set password"
     CREATE_TENANT = "Create company"
 
 
 _CATEGORY = {
+    Activity.ADD_GROUP: "GroupManagement",
+    Activity.UPDATE_GROUP: "GroupManagement",
     Activity.ADD_MEMBER: "GroupManagement",
+    Activity.REMOVE_MEMBER: "GroupManagement",
+    Activity.ADD_GROUP_OWNER: "GroupManagement",
+    Activity.REMOVE_GROUP_OWNER: "GroupManagement",
     Activity.ASSIGN_APPLICATION: "ApplicationManagement",
+    Activity.UNASSIGN_APPLICATION: "ApplicationManagement",
+    Activity.ASSIGN_APPLICATION_TO_GROUP: "ApplicationManagement",
+    Activity.UNASSIGN_APPLICATION_FROM_GROUP: "ApplicationManagement",
+    Activity.UPDATE_APPLICATION: "ApplicationManagement",
+    Activity.ADD_APPLICATION_OWNER: "ApplicationManagement",
+    Activity.REMOVE_APPLICATION_OWNER: "ApplicationManagement",
     Activity.ADD_ROLE: "RoleManagement",
     Activity.CREATE_TENANT: "DirectoryManagement",
 }

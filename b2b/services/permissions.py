@@ -18,9 +18,13 @@ class Action(enum.StrEnum):
     UPDATE_USER = "users.update"
     BLOCK_USER = "users.block"
     DELETE_USER = "users.delete"
+    CREATE_GROUP = "groups.create"
+    MANAGE_GROUPS = "groups.manage"
+    MANAGE_APPLICATIONS = "applications.manage"
 
 
-_MEMBER = frozenset({Action.READ_DIRECTORY, Action.INVITE})
+# groups-apps-roles.md, section 5: members make groups of their own.
+_MEMBER = frozenset({Action.READ_DIRECTORY, Action.INVITE, Action.CREATE_GROUP})
 _GUEST = frozenset({Action.INVITE})
 _USER_ADMINISTRATION = frozenset(
     {
@@ -28,17 +32,22 @@ _USER_ADMINISTRATION = frozenset(
         Action.UPDATE_USER,
         Action.BLOCK_USER,
         Action.DELETE_USER,
+        Action.CREATE_GROUP,
+        Action.MANAGE_GROUPS,
         Action.READ_AUDIT,
         Action.READ_DIRECTORY,
         Action.INVITE,
     }
 )
+_APPLICATION_ADMINISTRATION = frozenset({Action.READ_DIRECTORY, Action.MANAGE_APPLICATIONS})
 _BY_ROLE: dict[Role, frozenset[Action]] = {
     Role.GLOBAL_ADMINISTRATOR: frozenset(Action),
     Role.USER_ADMINISTRATOR: _USER_ADMINISTRATION,
     Role.GUEST_INVITER: frozenset({Action.READ_DIRECTORY, Action.INVITE}),
     Role.HELPDESK_ADMINISTRATOR: frozenset({Action.READ_DIRECTORY, Action.MANAGE_INVITATIONS}),
     Role.GLOBAL_READER: frozenset({Action.READ_DIRECTORY, Action.READ_AUDIT}),
+    Role.APPLICATION_ADMINISTRATOR: _APPLICATION_ADMINISTRATION,
+    Role.CLOUD_APPLICATION_ADMINISTRATOR: _APPLICATION_ADMINISTRATION,
 }
 # The least role that gives each action, named when it is refused.
 _LEAST_ROLE: dict[Action, Role] = {
@@ -50,6 +59,9 @@ _LEAST_ROLE: dict[Action, Role] = {
     Action.UPDATE_USER: Role.USER_ADMINISTRATOR,
     Action.BLOCK_USER: Role.USER_ADMINISTRATOR,
     Action.DELETE_USER: Role.USER_ADMINISTRATOR,
+    Action.CREATE_GROUP: Role.USER_ADMINISTRATOR,
+    Action.MANAGE_GROUPS: Role.USER_ADMINISTRATOR,
+    Action.MANAGE_APPLICATIONS: Role.CLOUD_APPLICATION_ADMINISTRATOR,
 }
 
 

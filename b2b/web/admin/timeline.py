@@ -33,7 +33,9 @@ _ICONS: dict[str, tuple[str, str]] = {
     Activity.RESTORE_USER: ("sync", "ok"),
     Activity.UPDATE_USER: ("person", ""),
     Activity.ADD_MEMBER: ("group", ""),
+    Activity.REMOVE_MEMBER: ("group", ""),
     Activity.ASSIGN_APPLICATION: ("apps", ""),
+    Activity.UNASSIGN_APPLICATION: ("apps", ""),
     Activity.ADD_ROLE: ("key", ""),
     Activity.SET_PASSWORD: ("key", ""),
 }
@@ -80,7 +82,9 @@ def _words(activity: str) -> str:
         Activity.RESTORE_USER: gettext("Restored"),
         Activity.UPDATE_USER: gettext("Profile changed"),
         Activity.ADD_MEMBER: gettext("Put into a group"),
+        Activity.REMOVE_MEMBER: gettext("Taken out of a group"),
         Activity.ASSIGN_APPLICATION: gettext("Assigned to an application"),
+        Activity.UNASSIGN_APPLICATION: gettext("Assignment to an application ended"),
         Activity.ADD_ROLE: gettext("Given a directory role"),
         Activity.SET_PASSWORD: gettext("Password set"),
     }
