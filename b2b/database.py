@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session, scoped_session
 from b2b.errors import StartRefused
 
 _WRITE = "b2b_write"
+CONNECTION = "b2b_connection"
+"""Where a session remembers the connection of its transaction."""
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -77,9 +79,32 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def begin_write(session: Session | scoped_session[Any]) -> None:
-    """End the reading so far and begin a transaction that may write. What was loaded is expired."""
-    session.rollback()
-    session.connection(execution_options={_WRITE: True})
+    """End the reading so far and begin a transaction that may write. What was loaded is expired.
+
+    On SQLite the connection that has only read so far is kept: giving it back and fetching it again
+    costs more than the two statements.
+    """
+    under_way: Session = session() if isinstance(session, scoped_session) else session
+    reading: Connection | None = under_way.info.get(CONNECTION)
+    if (
+        reading is None
+        or reading.dialect.name != "sqlite"
+        or under_way.in_nested_transaction()
+        or under_way.new
+        or under_way.dirty
+        or under_way.deleted
+        or reading.get_execution_options().get(_WRITE)
+    ):
+        session.rollback()
+        session.connection(execution_options={_WRITE: True})
+        return
+    session.expire_all()
+    try:
+        reading.exec_driver_sql("ROLLBACK")
+        reading.exec_driver_sql("BEGIN IMMEDIATE")
+    except DBAPIError:
+        session.rollback()
+        raise
 
 
 def is_busy(error: BaseException) -> bool:

@@ -7,8 +7,10 @@ from flask_mail import Mail
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from flask_wtf import CSRFProtect
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import SessionTransaction
 
+from b2b import database
 from b2b.models import Base
 
 
@@ -22,6 +24,24 @@ class DirectorySession(Session):
         if self._found is None:
             self._found = super().get_bind(*args, **kwargs)
         return self._found
+
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """The connection of the transaction under way, remembered: every statement asks for it."""
+        under_way: Connection | None = self.info.get(database.CONNECTION)
+        if under_way is not None and not args and not kwargs:
+            return under_way
+        return super().connection(*args, **kwargs)
+
+
+@event.listens_for(DirectorySession, "after_begin")
+def _began(session: Session, _: SessionTransaction, connection: Connection) -> None:
+    session.info[database.CONNECTION] = connection
+
+
+@event.listens_for(DirectorySession, "after_transaction_end")
+def _ended(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(database.CONNECTION, None)
 
 
 db = SQLAlchemy(

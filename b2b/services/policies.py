@@ -2,6 +2,9 @@
 lead.
 """
 
+from typing import Any
+from uuid import UUID
+
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
@@ -32,6 +35,9 @@ _WITH_TENANT = Prepared(
     .join(_tenants, _tenants.c.id == _policies.c.tenant_id)
     .where(_policies.c.tenant_id == bindparam("tenant_id", type_=Id))
 )
+# Made anew only when the row has changed: making costs more than reading.
+_made: dict[UUID, tuple[Any, TenantPolicy, Tenant]] = {}
+_MOST_MADE = 1000
 _POLICY_NAMES = [column.name for column in _policies.c]
 _TENANT_NAMES = [column.name for column in _tenants.c]
 
@@ -48,9 +54,15 @@ def with_tenant(session: Session, actor: Actor) -> tuple[TenantPolicy, Tenant]:
     them.
     """
     [row] = _WITH_TENANT.all(session.connection(), tenant_id=actor.tenant_id)
-    split = len(_POLICY_NAMES)
-    policy = TenantPolicy(**dict(zip(_POLICY_NAMES, row[:split], strict=True)))
-    return policy, Tenant(**dict(zip(_TENANT_NAMES, row[split:], strict=True)))
+    known = _made.get(actor.tenant_id)
+    if known is None or known[0] != row:
+        split = len(_POLICY_NAMES)
+        policy = TenantPolicy(**dict(zip(_POLICY_NAMES, row[:split], strict=True)))
+        tenant = Tenant(**dict(zip(_TENANT_NAMES, row[split:], strict=True)))
+        if len(_made) >= _MOST_MADE:
+            _made.clear()
+        _made[actor.tenant_id] = known = (row, policy, tenant)
+    return known[1], known[2]
 
 
 def may_invite(policy: TenantPolicy, actor: Actor) -> bool:
