@@ -35,7 +35,6 @@ class AuditEvent(Base):
     __tablename__ = "audit_events"
     __table_args__ = (
         Index("ix_audit_events_by_target", "tenant_id", "target_id", "sequence"),
-        Index("ix_audit_events_by_actor", "tenant_id", "actor_id", "sequence"),
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
         {"sqlite_with_rowid": False},
     )

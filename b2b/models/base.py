@@ -6,6 +6,7 @@ import enum
 import os
 import time
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,19 @@ class Base(DeclarativeBase):
     )
 
 
+def _id_as_bytes(value: UUID | None) -> bytes | None:
+    return None if value is None else value.bytes
+
+
+def _instant_as_text(value: datetime | None) -> str | None:
+    """As SQLAlchemy's own type stores it: six digits behind the second, so that text sorts."""
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError("an instant needs its time zone")
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
 class Id(TypeDecorator[UUID]):
     """A UUID: native on PostgreSQL, 16 bytes elsewhere (a third of the default's size in
     SQLite).
@@ -52,6 +66,10 @@ class Id(TypeDecorator[UUID]):
         if value is None or dialect.name == "postgresql":
             return value
         return value.bytes
+
+    # Most of a row's values are of these two types: one call each instead of three.
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        return super().bind_processor(dialect) if dialect.name != "sqlite" else _id_as_bytes
 
     def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:
         if value is None or isinstance(value, UUID):
@@ -75,6 +93,9 @@ class UTCDateTime(TypeDecorator[datetime]):
             raise ValueError("an instant needs its time zone")
         value = value.astimezone(UTC)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        return super().bind_processor(dialect) if dialect.name != "sqlite" else _instant_as_text
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:

@@ -181,7 +181,6 @@ class Sponsor(Base):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
                              ondelete="CASCADE"),
-        Index("ix_sponsors_by_sponsor", "tenant_id", "sponsor_id", "user_id"),
         {"sqlite_with_rowid": False},
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ _factor: float | None = 1.0
 def _adding(make: Any) -> Prepared:
     counted = make(Attempts).returning(Attempts.count)
     more = bindparam("more", type_=Integer)
-    change = {"count": Attempts.count + more, "expires_at": counted.excluded.expires_at}
+    change = {"count": Attempts.count + more}
     return Prepared(
         counted.on_conflict_do_update(index_elements=["key"], set_=change),
         ["key", "count", "level", "since", "expires_at"],
@@ -69,7 +69,7 @@ def take(
 def add(session: Session, key: str, count: int, *, most: int | None, now: datetime) -> bool:
     """Count *count* more for *key* unless that passes *most*; whether it fitted.
 
-    None counts without a limit. The row is kept for a day after its last change.
+    None counts without a limit. *key* names its day: the row is kept for 24 hours from the first.
     """
     connection = session.connection()
     expires = now + _REMEMBERED

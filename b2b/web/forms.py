@@ -14,7 +14,12 @@ from b2b.extensions import db
 
 
 class Form(FlaskForm):
-    """CSRF token, and `reporting()`."""
+    """The fields of a page, and `reporting()`."""
+
+    class Meta:
+        # CSRFProtect has checked every POST before a view is reached; a second token in the form
+        # would only be signed for nothing. Templates write it (components/forms.html).
+        csrf = False
 
     form_errors: list[str]
 

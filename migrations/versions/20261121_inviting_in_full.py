@@ -147,9 +147,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "user_id", "sponsor_id", name=op.f("pk_sponsors")),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "ix_sponsors_by_sponsor", "sponsors", ["tenant_id", "sponsor_id", "user_id"], unique=False
-    )
 
     op.add_column("invitations", sa.Column("domain", _KEY, nullable=False, server_default=""))
     op.add_column("invitations", sa.Column("cc_name", sa.String(256), nullable=True))
@@ -183,6 +180,7 @@ def upgrade() -> None:
         " SELECT tenant_id, user_id, inviter_id, 'User' FROM invitations"
         " WHERE inviter_id IS NOT NULL"
     )
+    op.drop_index("ix_audit_events_by_actor", table_name="audit_events")
     op.drop_index("ix_invitations_by_inviter", table_name="invitations")
     for name, column in _LISTS.items():
         op.create_index(name, "invitations", ["tenant_id", column, "valid_from", "id"])
@@ -219,6 +217,9 @@ def downgrade() -> None:
         op.drop_index(name, table_name="invitations")
     op.create_index(
         "ix_invitations_by_inviter", "invitations", ["tenant_id", "inviter_id", "sent_at"]
+    )
+    op.create_index(
+        "ix_audit_events_by_actor", "audit_events", ["tenant_id", "actor_id", "sequence"]
     )
     for column in ("standing", "valid_from", "cc_address", "cc_name", "domain"):
         op.drop_column("invitations", column)
