@@ -107,6 +107,20 @@ class Keyring:
         mac = self._mac(key_id, "invitation", str(invitation_id), str(version))
         return base64.urlsafe_b64encode(mac).decode().rstrip("=")
 
+    def refusal(self, tenant_id: UUID, invitation_id: UUID, key_id: str | None = None) -> str:
+        """The secret of a link that blocks future invitations: 43 characters, never stored.
+
+        It is good for nothing else, and the same in every mail of one invitation.
+        """
+        mac = self._mac(key_id or self.current_id, "refusal", str(tenant_id), str(invitation_id))
+        return base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
+    def is_refusal(self, secret: str, tenant_id: UUID, invitation_id: UUID) -> bool:
+        """Whether *secret* was derived by any of the keys for this very invitation."""
+        right = [self.refusal(tenant_id, invitation_id, key.id) for key in self._keys]
+        # Every key is compared, so that the time tells nothing.
+        return any([hmac.compare_digest(secret.encode(), known.encode()) for known in right])
+
     def passcode(self, key_id: str, nonce: bytes, address_key: str, purpose: str) -> str:
         """The 8 digits of a mailed code (threats.md, 3). Raises KeyError as above."""
         mac = self._mac(key_id, "passcode", nonce.hex(), address_key, purpose)

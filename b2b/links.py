@@ -71,6 +71,21 @@ def redeem_url(tenant_id: UUID, invitation_id: UUID, version: int, key_id: str) 
     return f"{_base_url}/redeem?rd={escaped}"
 
 
+def block_url(tenant_id: UUID, invitation_id: UUID, *, at_once: bool = False) -> str:
+    """Where the invited person blocks future invitations of a tenant (mail.md, section 5).
+
+    *at_once* is the address for mail programs, whose POST alone does it (RFC 8058).
+    """
+    query = urlencode(
+        {
+            "tenant": str(tenant_id),
+            "invitation": str(invitation_id),
+            "token": keyring().refusal(tenant_id, invitation_id),
+        }
+    )
+    return f"{_base_url}/invitations/block{'/at-once' if at_once else ''}?{query}"
+
+
 def parse_redeem(rd: str) -> Ticket | None:
     """Read the `rd` parameter as data; None for anything that is not a link of this installation.
 

@@ -18,11 +18,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     # room or leaf: prefixes of what it may import beside the standard library and itself
     "models": {"sqlalchemy"},
     "services": {
-        "sqlalchemy", "argon2", "email_validator", "idna",
+        "sqlalchemy", "argon2", "email_validator", "idna", "PIL",
         "b2b.models", "b2b.mail.outbox",
         "b2b.actor", "b2b.clock", "b2b.errors", "b2b.keys", "b2b.links",
     },
-    "mail": {"sqlalchemy", "b2b.models.base", "b2b.models.mail", "b2b.clock", "b2b.links"},
+    "mail": {
+        "sqlalchemy",
+        "b2b.models.base", "b2b.models.mail", "b2b.models.picture", "b2b.models.prepared",
+        "b2b.clock", "b2b.links",
+    },
     "sink": {"aiosmtpd", "alembic", "nh3", "sqlalchemy", "uvloop", "b2b.clock"},
     "actor": {"b2b.models"},
     "clock": set(),

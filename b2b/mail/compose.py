@@ -6,6 +6,11 @@ import re
 import textwrap
 from dataclasses import dataclass
 from datetime import datetime
+from email.mime.base import MIMEBase
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.mime.text import MIMEText
+from email.policy import EmailPolicy
 from email.utils import formataddr
 from typing import Any, cast
 from uuid import UUID
@@ -15,6 +20,8 @@ from flask_babel import force_locale, format_date, get_locale, gettext
 from flask_mail import Message
 
 from b2b import links
+from b2b.mail.pictures import Inline, Pictures
+from b2b.models.picture import PictureKind
 
 WIDTH = 72
 """Columns of the text part (design brief, 6)."""
@@ -28,59 +35,120 @@ _COLOURS = {
     "soft_dark": "#15343a",
 }
 
+_INVITING = ("invitation", "welcome_back")
+"""Letters in an inviter's name; whoever gets them may block further ones (mail.md, section 5)."""
+
+# What rows may lack that were queued before these were known.
+_UNKNOWN: dict[str, Any] = {
+    "layout": "classic",
+    "privacy_url": None,
+    "privacy_contact": None,
+    "technical_contact": None,
+    "copy_to": None,
+    "copy_name": None,
+}
+
 
 @dataclass(frozen=True)
 class Rendered:
-    """A letter as its reader will see it."""
+    """A letter as its reader will see it. The HTML names its *pictures* as `cid:` addresses."""
 
     subject: str
     sender_name: str
     text: str
     html: str
     language: str
+    pictures: tuple[Inline, ...] = ()
+
+    @property
+    def document(self) -> str:
+        """The HTML with its pictures within, for a frame of ours."""
+        html = self.html
+        for picture in self.pictures:
+            html = html.replace(f"cid:{picture.cid}", picture.data_url)
+        return html
 
 
 def render(
-    template: str, context: dict[str, Any], *, tenant_id: UUID, language: str | None
+    template: str,
+    context: dict[str, Any],
+    *,
+    tenant_id: UUID,
+    language: str | None,
+    pictures: Pictures | None = None,
 ) -> Rendered:
     """Render templates/mail/<template>/ in *language*, or the nearest one that is there.
 
-    Links and codes are derived here and nowhere earlier (threats.md, MAIL-5). Raises KeyError when
-    the key that a link was made with is gone.
+    An invitation has two layouts (mail.md, section 1). Logos and the inviter's photograph come
+    from *pictures*; without it, or where it knows none, initials stand in their place. Links and
+    codes are derived here and nowhere earlier (threats.md, MAIL-5). Raises KeyError when the key
+    that a link was made with is gone.
     """
     with force_locale(_nearest(language)):
-        facts = dict(context)
+        facts = _UNKNOWN | context
         facts |= _secrets(template, context, tenant_id)
+        layout = "current" if facts["layout"] == "current" else "classic"
+        folder = f"mail/{template}/{layout}" if template == "invitation" else f"mail/{template}"
+        shown = _pictures(template, layout, facts, tenant_id, pictures)
+        facts |= shown
         colours = {**_COLOURS, **(context.get("branding") or {})}
         ends = context.get("ends_at")
         facts["ends"] = _day(datetime.fromisoformat(ends)) if ends else None
         facts["colours"] = colours
         facts["wrapped"] = _wrapped
         facts["quoted"] = _quoted
+        facts["one_line"] = one_line
         facts["leads_to"] = _host(context.get("redirect_url"))
         facts["url"] = links.absolute
-        subject = _plain(render_template(f"mail/{template}/subject.txt", **facts))
-        text = render_template(f"mail/{template}/body.txt", **facts)
+        subject = _plain(render_template(f"{folder}/subject.txt", **facts))
+        text = render_template(f"{folder}/body.txt", **facts)
         return Rendered(
             subject=subject[:200],
-            sender_name=_sender(template, context),
+            sender_name=_sender(template, facts),
             text=re.sub(r"\n{3,}", "\n\n", text).strip() + "\n",
-            html=render_template(f"mail/{template}/body.html", **facts),
+            html=render_template(f"{folder}/body.html", **facts),
             language=str(get_locale()).replace("_", "-"),
+            pictures=tuple(picture for picture in shown.values() if picture is not None),
         )
+
+
+def _pictures(
+    template: str,
+    layout: str,
+    facts: dict[str, Any],
+    tenant_id: UUID,
+    pictures: Pictures | None,
+) -> dict[str, Inline | None]:
+    """At most one logo and one photograph: a letter stays small."""
+    shown: dict[str, Inline | None] = {"banner": None, "square": None, "face": None}
+    if pictures is None:
+        return shown
+    branding = facts.get("branding") or {}
+    wide = template == "invitation" and layout == "classic" and branding.get("banner")
+    if wide:
+        shown["banner"] = pictures(tenant_id, tenant_id, PictureKind.BANNER_LOGO, wide)
+    if shown["banner"] is None and branding.get("square"):
+        shown["square"] = pictures(
+            tenant_id, tenant_id, PictureKind.SQUARE_LOGO, branding["square"]
+        )
+    if template in _INVITING and facts.get("inviter_id"):
+        shown["face"] = pictures(tenant_id, UUID(facts["inviter_id"]), PictureKind.PHOTO, None)
+    return shown
 
 
 def _secrets(template: str, context: dict[str, Any], tenant_id: UUID) -> dict[str, Any]:
     if "invitation_id" in context:
         if context.get("sample"):
-            return {"link": links.absolute("/redeem?rd=…")}
+            return {
+                "link": links.absolute("/redeem?rd=…"),
+                "block_link": links.absolute("/invitations/block"),
+            }
+        invitation_id = UUID(context["invitation_id"])
         return {
             "link": links.redeem_url(
-                tenant_id,
-                UUID(context["invitation_id"]),
-                context["version"],
-                context["key_id"],
-            )
+                tenant_id, invitation_id, context["version"], context["key_id"]
+            ),
+            "block_link": links.block_url(tenant_id, invitation_id),
         }
     if template == "passcode":
         code = links.keyring().passcode(
@@ -108,7 +176,9 @@ def _day(at: datetime) -> str:
 
 def _sender(template: str, context: dict[str, Any]) -> str:
     organisation = one_line(context["tenant_name"])
-    if template in ("invitation", "welcome_back") and context.get("inviter_name"):
+    if template in (*_INVITING, "invitation_copy") and context["layout"] == "current":
+        return gettext("Invitations on behalf of %(organisation)s", organisation=organisation)
+    if template in (*_INVITING, "invitation_copy") and context.get("inviter_name"):
         return gettext(
             "%(inviter)s from %(organisation)s",
             inviter=one_line(context["inviter_name"]),
@@ -161,6 +231,66 @@ def _quoted(text: str) -> str:
     return _wrapped(text, "  ")
 
 
+class _Policy(EmailPolicy):
+    """As `email.policy.SMTP`, but a long address in angle brackets stays whole.
+
+    The library would turn it into an encoded word, which mail programs do not read there.
+    """
+
+    def fold(self, name: str, value: str) -> str:
+        """One header, folded."""
+        if name == "List-Unsubscribe":
+            return f"{name}:{self.linesep} {value}{self.linesep}"
+        return super().fold(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """The same as bytes."""
+        if name == "List-Unsubscribe":
+            return self.fold(name, value).encode("ascii")
+        return super().fold_binary(name, value)
+
+
+_POLICY = _Policy(linesep="\r\n")
+
+
+class Letter(Message):
+    """Flask-Mail's message with inline pictures, which Flask-Mail itself cannot place.
+
+    Text and HTML are alternatives of each other, and the pictures belong to the HTML alone
+    (RFC 2387), so that no reader lists them as attachments.
+    """
+
+    inline: tuple[Inline, ...] = ()
+
+    def _message(self) -> MIMEBase:
+        plain = super()._message()
+        mixed = plain.get_payload()
+        # What Flask-Mail wraps around the alternatives is for attachments, and we have none.
+        alternative = cast(list[Any], mixed)[0]
+        for name, value in plain.items():
+            if name.lower() not in ("content-type", "mime-version"):
+                alternative[name] = value
+        if self.inline:
+            text, html = cast(list[MIMEText], alternative.get_payload())
+            related = MIMEMultipart("related", type="text/html")
+            related.attach(html)
+            for picture in self.inline:
+                related.attach(_part(picture))
+            alternative.set_payload([text, related])
+        alternative.policy = _POLICY
+        return cast(MIMEBase, alternative)
+
+
+def _part(picture: Inline) -> MIMENonMultipart:
+    main, _, sub = picture.media_type.partition("/")
+    part = MIMENonMultipart(main, sub)
+    part["Content-Transfer-Encoding"] = "base64"
+    part["Content-ID"] = f"<{picture.cid}>"
+    part["Content-Disposition"] = "inline"
+    part.set_payload(picture.encoded)
+    return part
+
+
 def message(
     template: str,
     context: dict[str, Any],
@@ -169,17 +299,29 @@ def message(
     recipient: str,
     message_id: str,
     language: str | None,
-) -> Message:
-    """The message of one outbox row, ready for SMTP."""
-    rendered = render(template, context, tenant_id=tenant_id, language=language)
+    pictures: Pictures | None = None,
+) -> Letter:
+    """The message of one outbox row, ready for SMTP.
+
+    A cc person is shown to the guest and is no recipient: delivery speaks of the first of
+    `recipients` alone (threats.md, MAIL-6).
+    """
+    rendered = render(template, context, tenant_id=tenant_id, language=language, pictures=pictures)
     headers = {
         "Auto-Submitted": "auto-generated",
         "Content-Language": rendered.language,
     }
     if "invitation_id" in context:
         headers["X-Invitation-Id"] = context["invitation_id"]
+        if template in _INVITING and not context.get("sample"):
+            url = links.block_url(tenant_id, UUID(context["invitation_id"]), at_once=True)
+            headers["List-Unsubscribe"] = f"<{url}>"
+            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    copy_to = context.get("copy_to")
+    if copy_to and template == "invitation":
+        headers["Cc"] = formataddr((one_line(context.get("copy_name") or ""), copy_to), "utf-8")
     reply_to = context.get("reply_to")
-    made = Message(
+    made = Letter(
         subject=rendered.subject,
         recipients=[recipient],
         body=rendered.text,
@@ -189,4 +331,5 @@ def message(
         extra_headers=headers,
     )
     made.msgId = message_id
+    made.inline = rendered.pictures
     return made

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from b2b.mail import compose, outbox
 from b2b.mail.outbox import Leased
+from b2b.mail.pictures import Album
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,7 @@ class Deliverer:
         lasting: timedelta = outbox.LEASE,
     ) -> None:
         self._transaction = transaction
+        self._pictures = Album(transaction)
         self._owner = owner
         self._clock = clock
         self._stopping = stopping
@@ -206,6 +208,7 @@ class Deliverer:
                 recipient=mail.recipient,
                 message_id=mail.message_id,
                 language=mail.language,
+                pictures=self._pictures,
             )
         except Exception as error:  # a row that cannot be rendered must not stop the others (REL-6)
             log.exception("mail cannot be rendered", extra={"outbox_id": str(mail.id)})

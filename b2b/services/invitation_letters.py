@@ -98,6 +98,8 @@ def row(
             "branding": tenant.branding,
             "layout": str(tenant.invitation_layout),
             "privacy_url": tenant.privacy_url,
+            "privacy_contact": tenant.privacy_contact,
+            "technical_contact": tenant.technical_contact,
             "inviter_id": str(actor.user_id) if actor.user_id else None,
             "inviter_name": actor.display_name,
             "inviter_mail": actor.mail,

@@ -29,6 +29,7 @@ SAM = "gsamoogle@gmail.com"
 HEADERS = {
     "Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID",
     "Auto-Submitted", "Content-Language", "X-Invitation-Id", "Reply-To",
+    "List-Unsubscribe", "List-Unsubscribe-Post",
 }  # fmt: skip
 BREAKS = [
     "\r\nBcc: eve@evil.example", "\nBcc: eve@evil.example", "\rBcc: eve@evil.example",
