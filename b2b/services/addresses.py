@@ -140,11 +140,77 @@ def parse_domain(text: str, *, field: str = "domain") -> str:
     return name
 
 
+@dataclass(frozen=True)
+class Mention:
+    """An address as it was typed or pasted, and the name that stood before it."""
+
+    address: str
+    name: str | None = None
+
+
+NAME_LONGEST = 256
+"""Characters of a display name (users.md, 2)."""
+_ANGLED = re.compile(r"<([^<>]*)>")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def split_many(text: str) -> list[str]:
-    """Addresses typed or pasted together: commas, semicolons, spaces and line ends separate
-    them.
+    """Addresses typed or pasted together, without the names that mail programs put before them."""
+    return [mention.address for mention in mentions(text)]
+
+
+def mentions(text: str) -> list[Mention]:
+    """Read addresses typed or pasted together.
+
+    Commas, semicolons, spaces and line ends separate them; `Name <address>` and
+    `"Surname, Name" <address>`, as mail programs copy them, give the name too. Nothing is judged
+    here: `parse` says what is wrong with an address.
     """
-    return [part for part in re.split(r"[\s,;]+", text) if part]
+    found: list[Mention] = []
+    for part in _parts(text):
+        start = 0
+        for angled in _ANGLED.finditer(part):
+            found += _named(part[start : angled.start()].strip(), angled)
+            start = angled.end()
+        found += [Mention(word) for word in part[start:].split()]
+    return found
+
+
+def _parts(text: str) -> list[str]:
+    """*text* cut at commas, semicolons and line ends, but not within a quoted name."""
+    parts, start, position, blank = [], 0, 0, True
+    while position < len(text):
+        sign = text[position]
+        if sign == '"' and blank:
+            closing = text.find('"', position + 1)
+            if closing >= 0 and "\n" not in text[position:closing]:
+                position = closing
+        if sign in ",;\r\n":
+            parts.append(text[start:position])
+            start, blank = position + 1, True
+        elif not sign.isspace():
+            blank = False
+        position += 1
+    return [*parts, text[start:]]
+
+
+def _named(before: str, angled: re.Match[str]) -> list[Mention]:
+    """What stands before an address in angle brackets: bare addresses, then its name."""
+    address = angled[1].strip() or angled[0]
+    lead: list[str] = []
+    if before.endswith('"') and before.count('"') >= 2:
+        opening = before.index('"')
+        lead, name = before[:opening].split(), before[opening + 1 : -1]
+    else:
+        words = before.split()
+        last = max((n for n, word in enumerate(words) if "@" in word), default=-1)
+        lead, name = words[: last + 1], " ".join(words[last + 1 :])
+    name = " ".join(name.replace('"', " ").split())
+    bare = [Mention(word) for word in lead if fold(word.strip("'")) != fold(address)]
+    if _CONTROLS.search(name) or len(name) > NAME_LONGEST:
+        # Not a name: the whole is refused as an address (threats.md, INV-1).
+        return [*bare, Mention(f"{name} {angled[0]}")]
+    return [*bare, Mention(address, name if name and "@" not in name else None)]
 
 
 def user_principal_name(address: Address, initial_domain: str) -> str:

@@ -10,17 +10,27 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import N_, Invalid
+from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import (
     DEFAULT_ACCESS,
     AppRoleAssignment,
+    Group,
     Membership,
+    OwnedType,
     PrincipalType,
     ServicePrincipal,
+    User,
+    UserType,
+    fold,
     new_id,
 )
 from b2b.models.base import Id
 from b2b.models.prepared import Prepared, arguments, parameters
+from b2b.services import audit, groups, owners, paging, permissions
+from b2b.services.audit import Activity, Change, Entry
+from b2b.services.owners import Owned
+from b2b.services.paging import Cursor, Page
+from b2b.services.permissions import Action
 
 _INSERT = Prepared(insert(AppRoleAssignment))
 # Built once: making a statement costs more than running it.
@@ -63,24 +73,37 @@ class Tile:
     url: str | None
 
 
-def offered(session: Session, actor: Actor, *, limit: int = 200) -> Sequence[ServicePrincipal]:
-    """Applications that guests can be assigned to, by name."""
-    return session.scalars(
-        select(ServicePrincipal)
-        .where(
-            ServicePrincipal.tenant_id == actor.tenant_id,
-            ServicePrincipal.account_enabled,
-            ~ServicePrincipal.members_only,
+def offered(
+    session: Session, actor: Actor, *, limit: int = 200, including: Iterable[UUID] = ()
+) -> Sequence[ServicePrincipal]:
+    """Applications that *actor* can assign guests to, by name: his own, or all by a role.
+
+    Those of *including* are there even if they come after the first *limit*.
+    """
+    query = select(ServicePrincipal).where(
+        ServicePrincipal.tenant_id == actor.tenant_id,
+        ServicePrincipal.account_enabled,
+        ~ServicePrincipal.members_only,
+    )
+    if not owners.administers(actor, OwnedType.SERVICE_PRINCIPAL):
+        query = query.where(
+            ServicePrincipal.id.in_(owners.ids_of(actor, OwnedType.SERVICE_PRINCIPAL))
         )
-        .order_by(ServicePrincipal.name_key, ServicePrincipal.id)
-        .limit(limit)
-    ).all()
+    by_name = query.order_by(ServicePrincipal.name_key, ServicePrincipal.id)
+    found = list(session.scalars(by_name.limit(limit)))
+    missing = set(including) - {application.id for application in found}
+    if missing and len(found) == limit:
+        found += session.scalars(by_name.where(ServicePrincipal.id.in_(missing)))
+    return found
 
 
 def for_guests(
     session: Session, actor: Actor, ids: Iterable[UUID], *, field: str = "applications"
 ) -> Sequence[Named]:
-    """The applications *ids*, all of which must take guests. Raises Invalid(field)."""
+    """The applications *ids*, which *actor* owns or administers; all of them must take guests.
+
+    Raises Invalid(field), with the code Forbidden for what is not his to give (threats.md, APP-2).
+    """
     wanted = list(dict.fromkeys(ids))
     if not wanted:
         return []
@@ -92,7 +115,15 @@ def for_guests(
     ]
     if len(found) != len(wanted):
         raise Invalid(field, N_("One of these applications does not exist any more."))
+    others = owners.beyond(session, actor, OwnedType.SERVICE_PRINCIPAL, wanted)
     for application in found:
+        if application.id in others:
+            raise Invalid(
+                field,
+                N_("Only its owners and administrators assign people to %(name)s."),
+                code="Forbidden",
+                name=application.display_name,
+            )
         if not application.takes_guests:
             raise Invalid(
                 field,
@@ -154,8 +185,13 @@ def assign(
 
 def tiles(session: Session, tenant_id: UUID, user_id: UUID) -> list[Tile]:
     """What somebody may open: assigned himself or through a group he is in (direct members
-    only).
+    only). Guests never get what is for members only, not through a group either.
     """
+    is_guest = (
+        select(User.id)
+        .where(User.tenant_id == tenant_id, User.id == user_id, User.user_type == UserType.GUEST)
+        .exists()
+    )
     groups = select(Membership.group_id).where(
         Membership.tenant_id == tenant_id, Membership.user_id == user_id
     )
@@ -174,7 +210,258 @@ def tiles(session: Session, tenant_id: UUID, user_id: UUID) -> list[Tile]:
             ServicePrincipal.tenant_id == tenant_id,
             ServicePrincipal.id.in_(assigned),
             ServicePrincipal.account_enabled,
+            ~ServicePrincipal.members_only | ~is_guest,
         )
         .order_by(ServicePrincipal.name_key, ServicePrincipal.id)
     )
     return [Tile(*row) for row in rows]
+
+
+# One application --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """One line of an application's assignments."""
+
+    id: UUID
+    principal_id: UUID
+    kind: PrincipalType
+    name: str
+    detail: str | None
+    """A person's address, a group's description."""
+    created_at: datetime
+    is_guest: bool = False
+
+
+def owned(application: ServicePrincipal) -> Owned:
+    """The application as something that has owners."""
+    return Owned(OwnedType.SERVICE_PRINCIPAL, application.id, application.display_name)
+
+
+def get(session: Session, actor: Actor, application_id: UUID) -> ServicePrincipal:
+    """An application of the actor's tenant. Raises NotFound."""
+    application = session.get(ServicePrincipal, (actor.tenant_id, application_id))
+    if application is None:
+        raise NotFound(N_("There is no application with this id."))
+    return application
+
+
+def listing(
+    session: Session,
+    actor: Actor,
+    *,
+    search: str = "",
+    mine: bool = False,
+    after: Cursor | None = None,
+    before: Cursor | None = None,
+) -> Page:
+    """A page of applications by name; *search* is the beginning of a name, *mine* those the actor
+    owns.
+
+    Rows: id, display_name, description, assignment_required, members_only, account_enabled. Raises
+    Denied.
+    """
+    permissions.require(actor, Action.READ_DIRECTORY)
+    query = select(
+        ServicePrincipal.id,
+        ServicePrincipal.display_name,
+        ServicePrincipal.description,
+        ServicePrincipal.assignment_required,
+        ServicePrincipal.members_only,
+        ServicePrincipal.account_enabled,
+    ).where(ServicePrincipal.tenant_id == actor.tenant_id)
+    if fold(search):
+        query = query.where(paging.begins(ServicePrincipal.name_key, search))
+    if mine:
+        query = query.where(
+            ServicePrincipal.id.in_(owners.ids_of(actor, OwnedType.SERVICE_PRINCIPAL))
+        )
+    return paging.by_key(
+        session,
+        query,
+        ServicePrincipal.name_key,
+        ServicePrincipal.id,
+        after=after,
+        before=before,
+    )
+
+
+def assignments(
+    session: Session,
+    actor: Actor,
+    application: ServicePrincipal,
+    *,
+    after: Cursor | None = None,
+    before: Cursor | None = None,
+) -> tuple[Page, list[Assigned]]:
+    """A page of people and groups that are assigned, in the order of assignment.
+
+    Deleted people keep their assignment for a restore and are left out.
+    """
+    query = (
+        select(
+            AppRoleAssignment.id,
+            AppRoleAssignment.principal_id,
+            AppRoleAssignment.principal_type,
+            AppRoleAssignment.created_at,
+            User.display_name.label("person"),
+            User.mail,
+            User.user_principal_name,
+            User.user_type,
+            Group.display_name.label("team"),
+            Group.description,
+        )
+        .outerjoin(
+            User,
+            (User.tenant_id == AppRoleAssignment.tenant_id)
+            & (User.id == AppRoleAssignment.principal_id)
+            & User.deleted_at.is_(None),
+        )
+        .outerjoin(
+            Group,
+            (Group.tenant_id == AppRoleAssignment.tenant_id)
+            & (Group.id == AppRoleAssignment.principal_id),
+        )
+        .where(
+            AppRoleAssignment.tenant_id == actor.tenant_id,
+            AppRoleAssignment.service_principal_id == application.id,
+            User.id.is_not(None) | Group.id.is_not(None),
+        )
+    )
+    page = paging.by_id(session, query, AppRoleAssignment.id, after=after, before=before)
+    return page, [
+        Assigned(
+            row.id,
+            row.principal_id,
+            row.principal_type,
+            row.person or row.team,
+            row.description if row.person is None else row.mail or row.user_principal_name,
+            row.created_at,
+            row.user_type is UserType.GUEST,
+        )
+        for row in page.rows
+    ]
+
+
+def held_by(
+    session: Session, actor: Actor, application: ServicePrincipal, principals: Iterable[UUID]
+) -> frozenset[UUID]:
+    """Which of *principals* are assigned already."""
+    return frozenset(
+        session.scalars(
+            select(AppRoleAssignment.principal_id).where(
+                AppRoleAssignment.tenant_id == actor.tenant_id,
+                AppRoleAssignment.service_principal_id == application.id,
+                AppRoleAssignment.principal_id.in_(list(principals)),
+            )
+        )
+    )
+
+
+def require_assignment(
+    session: Session, actor: Actor, application_id: UUID, required: bool
+) -> ServicePrincipal:
+    """Say whether only assigned people may use the application. Raises Denied, NotFound."""
+    application = _for_change(session, actor, application_id)
+    if application.assignment_required != required:
+        change = Change("AppRoleAssignmentRequired", application.assignment_required, required)
+        application.assignment_required = required
+        audit.record(
+            session,
+            actor,
+            Entry(
+                Activity.UPDATE_APPLICATION,
+                "ServicePrincipal",
+                application.id,
+                application.display_name,
+                [change],
+            ),
+        )
+    return application
+
+
+def _for_change(session: Session, actor: Actor, application_id: UUID) -> ServicePrincipal:
+    """An application that *actor* may change, asked behind the lock (APP-2)."""
+    audit.lock(session, actor.tenant_id)
+    application = get(session, actor, application_id)
+    owners.require(session, actor, owned(application))
+    return application
+
+
+def add_assignment(
+    session: Session,
+    actor: Actor,
+    application_id: UUID,
+    principal_id: UUID,
+    kind: PrincipalType,
+) -> str:
+    """Assign a person or a group with default access; returns the name.
+
+    Raises Denied, NotFound, Conflict for what is assigned, for guests where only members are
+    taken, and for applications that are switched off.
+    """
+    application = _for_change(session, actor, application_id)
+    if not application.account_enabled:
+        raise Conflict(N_("%(name)s is switched off."), name=application.display_name)
+    if kind is PrincipalType.USER:
+        person = owners.somebody(session, actor, principal_id)
+        if application.members_only and person.is_guest:
+            raise Conflict(
+                N_("%(name)s is for members only; guests cannot be assigned to it."),
+                name=application.display_name,
+            )
+        name, target = person.display_name, person.user_principal_name
+    else:
+        name = target = groups.get(session, actor, principal_id).display_name
+    pair = (principal_id, application.id)
+    if not assign(session, actor.tenant_id, [pair], actor.now, principal_type=kind):
+        raise Conflict(
+            N_("%(name)s is assigned to %(application)s already."),
+            name=name,
+            application=application.display_name,
+        )
+    audit.record(session, actor, _assignment(application, kind, principal_id, target, True))
+    return name
+
+
+def remove_assignment(
+    session: Session, actor: Actor, application_id: UUID, assignment_id: UUID
+) -> str:
+    """End an assignment; returns whose it was. Raises Denied, NotFound."""
+    application = _for_change(session, actor, application_id)
+    row = session.get(AppRoleAssignment, (actor.tenant_id, assignment_id))
+    if row is None or row.service_principal_id != application.id:
+        raise NotFound(N_("This assignment has ended already."))
+    name = target = ""
+    if row.principal_type is PrincipalType.USER:
+        person = session.get_one(User, (actor.tenant_id, row.principal_id))
+        name, target = person.display_name, person.user_principal_name
+    else:
+        name = target = groups.get(session, actor, row.principal_id).display_name
+    kind, principal_id = row.principal_type, row.principal_id
+    session.delete(row)
+    session.flush()
+    audit.record(session, actor, _assignment(application, kind, principal_id, target, False))
+    return name
+
+
+def _assignment(
+    application: ServicePrincipal, kind: PrincipalType, principal_id: UUID, target: str, on: bool
+) -> Entry:
+    activities = {
+        (PrincipalType.USER, True): Activity.ASSIGN_APPLICATION,
+        (PrincipalType.USER, False): Activity.UNASSIGN_APPLICATION,
+        (PrincipalType.GROUP, True): Activity.ASSIGN_APPLICATION_TO_GROUP,
+        (PrincipalType.GROUP, False): Activity.UNASSIGN_APPLICATION_FROM_GROUP,
+    }
+    name = application.display_name
+    change = (None, name) if on else (name, None)
+    return Entry(
+        activities[kind, on],
+        str(kind),
+        principal_id,
+        target,
+        [Change("Application", *change)],
+        {"application": str(application.id)},
+    )

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import N_, Invalid
-from b2b.models import Group, Membership, User
+from b2b.errors import N_, Conflict, Invalid, NotFound
+from b2b.models import Group, Membership, OwnedType, User, fold, new_id
 from b2b.models.base import Id
 from b2b.models.prepared import Prepared, arguments, parameters
+from b2b.services import audit, owners, paging, permissions
+from b2b.services.audit import Activity, Change, Entry
+from b2b.services.owners import Owned
+from b2b.services.paging import Cursor, Page
+from b2b.services.permissions import Action
+
+NAME_LONGEST = 256
+DESCRIPTION_LONGEST = 1024
 
 _INSERT = Prepared(insert(Membership))
 # Built once: making a statement costs more than running it.
@@ -46,24 +54,34 @@ class Named:
     takes_guests: bool
 
 
-def offered(session: Session, actor: Actor, *, limit: int = 200) -> Sequence[Group]:
-    """Groups that somebody can be put into by hand, by name."""
-    return session.scalars(
-        select(Group)
-        .where(
-            Group.tenant_id == actor.tenant_id,
-            Group.membership_rule.is_(None),
-            Group.on_premises_sync_enabled.is_not(True),
-        )
-        .order_by(Group.name_key, Group.id)
-        .limit(limit)
-    ).all()
+def offered(
+    session: Session, actor: Actor, *, limit: int = 200, including: Iterable[UUID] = ()
+) -> Sequence[Group]:
+    """Groups that *actor* can put somebody into by hand, by name: his own, or all by a role.
+
+    Those of *including* are there even if they come after the first *limit*.
+    """
+    query = select(Group).where(
+        Group.tenant_id == actor.tenant_id,
+        Group.membership_rule.is_(None),
+        Group.on_premises_sync_enabled.is_not(True),
+    )
+    if not owners.administers(actor, OwnedType.GROUP):
+        query = query.where(Group.id.in_(owners.ids_of(actor, OwnedType.GROUP)))
+    found = list(session.scalars(query.order_by(Group.name_key, Group.id).limit(limit)))
+    missing = set(including) - {group.id for group in found}
+    if missing and len(found) == limit:
+        found += session.scalars(query.where(Group.id.in_(missing)))
+    return found
 
 
 def for_guests(
     session: Session, actor: Actor, ids: Iterable[UUID], *, field: str = "groups"
 ) -> Sequence[Named]:
-    """The groups *ids*; dynamic and synced ones are refused. Raises Invalid(field)."""
+    """The groups *ids*, which *actor* owns or administers; dynamic and synced ones are refused.
+
+    Raises Invalid(field), with the code Forbidden for what is not his to give (threats.md, APP-2).
+    """
     wanted = list(dict.fromkeys(ids))
     if not wanted:
         return []
@@ -75,7 +93,15 @@ def for_guests(
     ]
     if len(found) != len(wanted):
         raise Invalid(field, N_("One of these groups does not exist any more."))
+    others = owners.beyond(session, actor, OwnedType.GROUP, wanted)
     for group in found:
+        if group.id in others:
+            raise Invalid(
+                field,
+                N_("Only its owners and administrators put people into %(name)s."),
+                code="Forbidden",
+                name=group.display_name,
+            )
         if not group.takes_guests:
             raise Invalid(
                 field,
@@ -146,3 +172,245 @@ def of_user(session: Session, tenant_id: UUID, user_id: UUID) -> Sequence[Group]
         .where(Membership.tenant_id == tenant_id, Membership.user_id == user_id)
         .order_by(Group.name_key, Group.id)
     ).all()
+
+
+# One group --------------------------------------------------------------------------------------
+
+
+def owned(group: Group) -> Owned:
+    """The group as something that has owners."""
+    return Owned(OwnedType.GROUP, group.id, group.display_name)
+
+
+def get(session: Session, actor: Actor, group_id: UUID) -> Group:
+    """A group of the actor's tenant. Raises NotFound."""
+    group = session.get(Group, (actor.tenant_id, group_id))
+    if group is None:
+        raise NotFound(N_("There is no group with this id."))
+    return group
+
+
+def listing(
+    session: Session,
+    actor: Actor,
+    *,
+    search: str = "",
+    mine: bool = False,
+    after: Cursor | None = None,
+    before: Cursor | None = None,
+) -> Page:
+    """A page of groups by name; *search* is the beginning of a name, *mine* those the actor owns.
+
+    Rows: id, display_name, description, membership_rule, on_premises_sync_enabled. Raises Denied.
+    """
+    permissions.require(actor, Action.READ_DIRECTORY)
+    query = select(
+        Group.id,
+        Group.display_name,
+        Group.description,
+        Group.membership_rule,
+        Group.on_premises_sync_enabled,
+    ).where(Group.tenant_id == actor.tenant_id)
+    if fold(search):
+        query = query.where(paging.begins(Group.name_key, search))
+    if mine:
+        query = query.where(Group.id.in_(owners.ids_of(actor, OwnedType.GROUP)))
+    return paging.by_key(session, query, Group.name_key, Group.id, after=after, before=before)
+
+
+def members(
+    session: Session,
+    actor: Actor,
+    group: Group,
+    *,
+    after: Cursor | None = None,
+    before: Cursor | None = None,
+) -> Page:
+    """A page of a group's members by name; deleted people are left out.
+
+    Rows: id, display_name, mail, user_principal_name, user_type, external_user_state, added_at.
+    """
+    query = (
+        select(
+            User.id,
+            User.display_name,
+            User.mail,
+            User.user_principal_name,
+            User.user_type,
+            User.external_user_state,
+            Membership.added_at,
+        )
+        .join(User, (User.tenant_id == Membership.tenant_id) & (User.id == Membership.user_id))
+        .where(
+            Membership.tenant_id == actor.tenant_id,
+            Membership.group_id == group.id,
+            User.deleted_at.is_(None),
+        )
+    )
+    return paging.by_key(
+        session, query, Membership.name_key, Membership.user_id, after=after, before=before
+    )
+
+
+def held_by(
+    session: Session, actor: Actor, group: Group, people: Iterable[UUID]
+) -> frozenset[UUID]:
+    """Which of *people* are in the group already."""
+    return frozenset(
+        session.scalars(
+            select(Membership.user_id).where(
+                Membership.tenant_id == actor.tenant_id,
+                Membership.group_id == group.id,
+                Membership.user_id.in_(list(people)),
+            )
+        )
+    )
+
+
+def create(
+    session: Session, actor: Actor, *, display_name: str, description: str | None = None
+) -> Group:
+    """Make an assigned security group; who makes it owns it (groups-apps-roles.md, 1 and 5).
+
+    Raises Denied, Invalid(field).
+    """
+    permissions.require(actor, Action.CREATE_GROUP)
+    name, about = _texts(display_name, description)
+    group = Group(
+        tenant_id=actor.tenant_id,
+        id=new_id(),
+        display_name=name,
+        name_key=fold(name),
+        description=about,
+        created_at=actor.now,
+    )
+    session.add(group)
+    session.flush()
+    audit.record(
+        session,
+        actor,
+        Entry(
+            Activity.ADD_GROUP,
+            "Group",
+            group.id,
+            name,
+            [Change("DisplayName", None, name), Change("Description", None, about)],
+        ),
+    )
+    if actor.user_id is not None:
+        person = owners.somebody(session, actor, actor.user_id)
+        owners.put(session, actor, owned(group), person)
+    return group
+
+
+def update(
+    session: Session, actor: Actor, group_id: UUID, *, display_name: str, description: str | None
+) -> Group:
+    """Change name and description. Raises Denied, NotFound, Invalid(field), Conflict when the group
+    is synchronised from elsewhere.
+    """
+    audit.lock(session, actor.tenant_id)
+    group = get(session, actor, group_id)
+    owners.require(session, actor, owned(group))
+    if group.on_premises_sync_enabled:
+        raise Conflict(
+            N_("%(name)s comes from the on-premises directory and is changed there."),
+            name=group.display_name,
+        )
+    name, about = _texts(display_name, description)
+    changes = [
+        change
+        for change in (
+            Change("DisplayName", group.display_name, name),
+            Change("Description", group.description, about),
+        )
+        if change.before != change.after
+    ]
+    if changes:
+        group.display_name, group.name_key, group.description = name, fold(name), about
+        session.flush()
+        audit.record(session, actor, Entry(Activity.UPDATE_GROUP, "Group", group.id, name, changes))
+    return group
+
+
+def _texts(display_name: str, description: str | None) -> tuple[str, str | None]:
+    name = " ".join(display_name.split())
+    about = " ".join((description or "").split()) or None
+    if not name:
+        raise Invalid("display_name", N_("Enter a name."))
+    for field, text, longest in (
+        ("display_name", name, NAME_LONGEST),
+        ("description", about or "", DESCRIPTION_LONGEST),
+    ):
+        if len(text) > longest:
+            raise Invalid(field, N_("At most %(longest)s characters."), longest=longest)
+        if not text.isprintable() and any(
+            ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in text
+        ):
+            raise Invalid(field, N_("Control characters are not allowed here."))
+    return name, about
+
+
+def _for_membership(session: Session, actor: Actor, group_id: UUID) -> Group:
+    """A group whose members *actor* may change by hand, read anew behind the lock (APP-2)."""
+    audit.lock(session, actor.tenant_id)
+    group = get(session, actor, group_id)
+    owners.require(session, actor, owned(group))
+    if group.membership_rule is not None:
+        raise Conflict(
+            N_("%(name)s is filled by its rule; nobody is added or removed by hand."),
+            name=group.display_name,
+        )
+    if group.on_premises_sync_enabled:
+        raise Conflict(
+            N_("%(name)s comes from the on-premises directory and is changed there."),
+            name=group.display_name,
+        )
+    return group
+
+
+def add_member(session: Session, actor: Actor, group_id: UUID, user_id: UUID) -> User:
+    """Put somebody of the directory into a group by hand.
+
+    Raises Denied, NotFound, Conflict for members, and for dynamic and synced groups.
+    """
+    group = _for_membership(session, actor, group_id)
+    person = owners.somebody(session, actor, user_id)
+    if not add(session, actor.tenant_id, [(person.id, group.id)], actor.now):
+        raise Conflict(
+            N_("%(name)s is in %(group)s already."),
+            name=person.display_name,
+            group=group.display_name,
+        )
+    audit.record(session, actor, _membership(Activity.ADD_MEMBER, person, group))
+    return person
+
+
+def remove_member(session: Session, actor: Actor, group_id: UUID, user_id: UUID) -> User:
+    """Take somebody out of a group by hand. Raises as `add_member`."""
+    group = _for_membership(session, actor, group_id)
+    person = session.get(User, (actor.tenant_id, user_id))
+    gone = session.execute(
+        delete(Membership).where(
+            Membership.tenant_id == actor.tenant_id,
+            Membership.group_id == group.id,
+            Membership.user_id == user_id,
+        )
+    )
+    if person is None or not gone.rowcount:  # type: ignore[attr-defined]
+        raise NotFound(N_("This person is not in the group."))
+    audit.record(session, actor, _membership(Activity.REMOVE_MEMBER, person, group))
+    return person
+
+
+def _membership(activity: Activity, person: User, group: Group) -> Entry:
+    name = group.display_name
+    change = (None, name) if activity is Activity.ADD_MEMBER else (name, None)
+    return Entry(
+        activity,
+        "User",
+        person.id,
+        person.user_principal_name,
+        [Change("Group", *change)],
+        {"group": str(group.id)},
+    )

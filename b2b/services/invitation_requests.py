@@ -17,7 +17,7 @@ from b2b.services.invitation_letters import Wording
 from b2b.services.permissions import Action
 
 MESSAGE_LONGEST = 2000
-NAME_LONGEST = 256
+NAME_LONGEST = addresses.NAME_LONGEST
 _HEADER_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _LANGUAGE = re.compile(r"(?=.{2,16}$)[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")

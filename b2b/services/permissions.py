@@ -77,8 +77,13 @@ def allows(actor: Actor, action: Action) -> bool:
 def require(actor: Actor, action: Action) -> None:
     """Raise Denied, naming the least role that would help, unless *actor* may do *action*."""
     if not allows(actor, action):
-        role = _LEAST_ROLE[action].display_name
+        role = least_role(action).display_name
         raise Denied(N_("This needs the role %(role)s."), role=role)
+
+
+def least_role(action: Action) -> Role:
+    """The role with the fewest powers that gives *action*."""
+    return _LEAST_ROLE[action]
 
 
 def is_admin(actor: Actor) -> bool:
