@@ -52,6 +52,7 @@ class Membership(Base):
         ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
                              ondelete="CASCADE"),
         Index("ix_memberships_of_user", "tenant_id", "user_id", "group_id"),
+        Index("ix_memberships_by_name", "tenant_id", "group_id", "name_key", "user_id"),
         {"sqlite_with_rowid": False},
     )  # fmt: skip
 

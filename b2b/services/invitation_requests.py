@@ -1,8 +1,8 @@
 """What somebody asks for when inviting, read and checked before anything is written."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -38,6 +38,8 @@ class Asked:
     redirect_url: str | None = None
     """Where the browser goes after redemption; None is My Apps of the inviting organisation."""
     display_name: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Display names by address, as they were pasted together; `display_name` is for one person."""
     message: str | None = None
     language: str | None = None
     send_message: bool = True
@@ -57,6 +59,8 @@ class Checked:
 
     wording: Wording
     display_name: str | None
+    names: Mapping[str, str]
+    """Display names by the key of the address."""
     send_message: bool
     user_type: UserType
     copy: Copy | None
@@ -64,6 +68,10 @@ class Checked:
     applications: Sequence[applications.Named]
     groups: Sequence[groups.Named]
     address_rules: str
+
+    def name_of(self, address: Address) -> str | None:
+        """The display name that was given for *address*."""
+        return self.display_name or self.names.get(address.key)
 
 
 def check(
@@ -94,6 +102,7 @@ def check(
     return Checked(
         wording=wording,
         display_name=_name("display_name", asked.display_name),
+        names=_names(asked) if asked.names else {},
         send_message=asked.send_message,
         user_type=asked.user_type,
         copy=copy,
@@ -115,17 +124,33 @@ def _name(field: str, typed: str | None) -> str | None:
     return name
 
 
+def _names(asked: Asked) -> dict[str, str]:
+    """The pasted names by address key; what is no address is refused where addresses are read."""
+    names: dict[str, str] = {}
+    for text, given in asked.names.items():
+        name = _name("addresses", given)
+        try:
+            key = addresses.parse(text, rules=asked.address_rules).key
+        except Invalid:
+            continue
+        if name is not None:
+            names.setdefault(key, name)
+    return names
+
+
 def _copy(asked: Asked) -> Copy | None:
     """Exactly one cc, checked by the same reader as every address (threats.md, INV-1, MAIL-6)."""
-    text = (asked.cc_address or "").strip()
-    if not text:
+    found = addresses.mentions(asked.cc_address or "")
+    if not found:
+        if (asked.cc_name or "").strip():
+            raise Invalid("cc_address", N_("Enter the address of the person who gets a copy."))
         return None
-    if len(addresses.split_many(text)) > 1:
+    if len(found) > 1:
         raise Invalid("cc_address", N_("Only one person can get a copy."))
     if not asked.send_message:
         raise Invalid("cc_address", N_("A copy goes out only together with the mail."))
-    address = addresses.parse(text, field="cc_address", rules=asked.address_rules)
-    return Copy(_name("cc_name", asked.cc_name), address)
+    address = addresses.parse(found[0].address, field="cc_address", rules=asked.address_rules)
+    return Copy(_name("cc_name", asked.cc_name) or found[0].name, address)
 
 
 def default_landing_page(actor: Actor) -> str:

@@ -110,8 +110,9 @@ def invite_many(
     """
     policy, tenant = policies.with_tenant(session, actor)
     policies.require_may_invite(policy, actor)
-    request = invitation_requests.check(session, actor, policy, tenant, Asked(**facts))
+    # Behind the lock what is read stays true: ownership of groups, too (threats.md, APP-2).
     audit.lock(session, actor.tenant_id)
+    request = invitation_requests.check(session, actor, policy, tenant, Asked(**facts))
     people = invitees.sort_out(
         session, actor, policy, tenant, addresses_text, request.address_rules
     )
@@ -284,7 +285,7 @@ def _insert(session: Session, work: _Work) -> dict[UUID, str]:
 
 def _user_row(work: _Work, outcome: Invited, upn: str, number: int) -> dict[str, Any]:
     actor, request, address = work.actor, work.request, outcome.address
-    name = request.display_name or address.local
+    name = request.name_of(address) or address.local
     # Where the address is somebody else's further one it stays out of `mail` (invitations.md, 6).
     taken = address.key in work.people.proxied
     return {
@@ -320,7 +321,7 @@ def _invitation_row(work: _Work, outcome: Invited, outbox_id: UUID | None) -> di
         "user_id": outcome.user_id,
         "invited_address": outcome.address.wire,
         "domain": outcome.address.domain,
-        "invited_display_name": request.display_name,
+        "invited_display_name": request.name_of(outcome.address),
         "redirect_url": request.wording.redirect_url,
         "message": request.wording.message,
         "language": request.wording.language,

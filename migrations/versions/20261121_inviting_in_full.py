@@ -182,6 +182,9 @@ def upgrade() -> None:
     )
     op.drop_index("ix_audit_events_by_actor", table_name="audit_events")
     op.drop_index("ix_invitations_by_inviter", table_name="invitations")
+    op.create_index(
+        "ix_memberships_by_name", "memberships", ["tenant_id", "group_id", "name_key", "user_id"]
+    )
     for name, column in _LISTS.items():
         op.create_index(name, "invitations", ["tenant_id", column, "valid_from", "id"])
     op.create_index(
@@ -213,6 +216,7 @@ def downgrade() -> None:
     op.drop_column("tenants", "technical_contact")
     op.drop_column("tenant_policies", "drop_unsigned_messages")
     op.drop_index("ix_outbox_failed", table_name="outbox")
+    op.drop_index("ix_memberships_by_name", table_name="memberships")
     for name in _LISTS:
         op.drop_index(name, table_name="invitations")
     op.create_index(
