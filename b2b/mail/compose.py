@@ -131,7 +131,7 @@ def _pictures(
         shown["square"] = pictures(
             tenant_id, tenant_id, PictureKind.SQUARE_LOGO, branding["square"]
         )
-    if template in _INVITING and facts.get("inviter_id"):
+    if facts.get("inviter_id"):
         shown["face"] = pictures(tenant_id, UUID(facts["inviter_id"]), PictureKind.PHOTO, None)
     return shown
 

@@ -57,6 +57,8 @@ class PasscodePurpose(enum.StrEnum):
 
     REDEEM = "redeem"
     SIGN_IN = "sign_in"
+    MAIL = "mail"
+    """Seeing and changing which organisations may send invitations to the address."""
 
 
 class Passcode(Base):

@@ -52,6 +52,8 @@ class Activity(enum.StrEnum):
     ADD_ROLE = "Add member to role"
     SET_PASSWORD = "Set password"
     CREATE_TENANT = "Create company"
+    SET_COMPANY = "Set Company Information"
+    SET_BRANDING = "Set company branding"
 
 
 _CATEGORY = {
@@ -70,6 +72,8 @@ _CATEGORY = {
     Activity.REMOVE_APPLICATION_OWNER: "ApplicationManagement",
     Activity.ADD_ROLE: "RoleManagement",
     Activity.CREATE_TENANT: "DirectoryManagement",
+    Activity.SET_COMPANY: "DirectoryManagement",
+    Activity.SET_BRANDING: "DirectoryManagement",
 }
 
 

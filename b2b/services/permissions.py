@@ -21,6 +21,7 @@ class Action(enum.StrEnum):
     CREATE_GROUP = "groups.create"
     MANAGE_GROUPS = "groups.manage"
     MANAGE_APPLICATIONS = "applications.manage"
+    MANAGE_BRANDING = "branding.manage"
 
 
 # groups-apps-roles.md, section 5: members make groups of their own.
@@ -62,6 +63,7 @@ _LEAST_ROLE: dict[Action, Role] = {
     Action.CREATE_GROUP: Role.USER_ADMINISTRATOR,
     Action.MANAGE_GROUPS: Role.USER_ADMINISTRATOR,
     Action.MANAGE_APPLICATIONS: Role.CLOUD_APPLICATION_ADMINISTRATOR,
+    Action.MANAGE_BRANDING: Role.GLOBAL_ADMINISTRATOR,
 }
 
 
