@@ -2,12 +2,16 @@
 change.
 """
 
+import functools
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    String,
+    bindparam,
     func,
     insert,
     select,
@@ -29,6 +33,8 @@ from b2b.models import (
     UserType,
     fold,
 )
+from b2b.models.base import Id, UTCDateTime
+from b2b.models.prepared import Prepared, arguments, parameters
 from b2b.services import audit, permissions, sessions, user_listing
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.permissions import Action
@@ -233,6 +239,38 @@ def restore(session: Session, actor: Actor, user_id: UUID) -> User:
         session, actor, Entry(Activity.RESTORE_USER, "User", user.id, user.user_principal_name)
     )
     return user
+
+
+_users = User.__table__
+
+
+@functools.lru_cache(maxsize=64)
+def _deleted(count: int) -> Prepared:
+    return Prepared(
+        select(_users.c.id, _users.c.display_name, _users.c.mail_key, _users.c.deleted_at).where(
+            _users.c.tenant_id == bindparam("tenant_id", type_=Id),
+            _users.c.mail_key.in_(parameters("key", count, String)),
+            _users.c.deleted_at > bindparam("since", type_=UTCDateTime),
+        )
+    )
+
+
+def restorable(session: Session, actor: Actor, mail_keys: Sequence[str]) -> dict[str, Any]:
+    """People with these folded addresses whom *actor* could restore, by address (decisions.md, … of
+    a soft-deleted guest).
+
+    Each has id, display_name, mail_key and deleted_at; the one deleted last counts. Nobody for
+    those who may not restore.
+    """
+    if not mail_keys or not permissions.allows(actor, Action.DELETE_USER):
+        return {}
+    found = _deleted(len(mail_keys)).all(
+        session.connection(),
+        tenant_id=actor.tenant_id,
+        since=actor.now - RESTORABLE,
+        **arguments("key", mail_keys),
+    )
+    return {row.mail_key: row for row in sorted(found, key=lambda row: row.deleted_at)}
 
 
 PROFILE = {

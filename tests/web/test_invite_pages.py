@@ -369,6 +369,47 @@ def test_internal_guests_and_deleted_people_are_told_apart(
         )
     page = submit(john, "adele.vance@woodgrove.example")
     assert "already exists in the directory" in " ".join(problems(page).values())
-    again = submit(john)
+    offered = submit(john, message=MESSAGE)
+    assert offered.errors == ["Nothing was sent. People who were deleted and can be restored: 1"]
+    assert MESSAGE in offered.text
+    restore = offered.soup.select_one("button[formaction]:not([formtarget])")
+    assert restore is not None
+    assert restore["formaction"] == f"/admin/users/{invited.user_id}/restore"
+    again = offered.submit("/invite", as_new="y")
     assert "Invited gsamoogle@gmail.com." in again.text
     assert str(invited.user_id) not in again.path
+
+
+def test_a_deleted_guest_is_restored_from_the_form(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    """decisions.md, … of a soft-deleted guest: Restore first"""
+    with app.app_context(), worker.transaction() as session:
+        invited = factories.invite(session, cast, clock.now)
+        users.remove(
+            session, acting(session, cast.woodgrove, cast.john, clock.now), invited.user_id
+        )
+    offered = submit(john)
+    form = offered.form("/invite")
+    token = form.select_one("input[name=csrf_token]")
+    assert token is not None
+    page = john.post(
+        f"/admin/users/{invited.user_id}/restore",
+        {"csrf_token": token["value"], "addresses": SAM},
+    )
+    assert page.path == f"/admin/users/{invited.user_id}"
+    assert "is back." in page.text
+    assert counts(app) == (1, 1)
+
+
+def test_who_may_not_restore_makes_a_new_guest_at_once(
+    app: Flask, cast: Cast, clock: Clock, adele: Browser
+) -> None:
+    with app.app_context(), worker.transaction() as session:
+        invited = factories.invite(session, cast, clock.now)
+        users.remove(
+            session, acting(session, cast.woodgrove, cast.john, clock.now), invited.user_id
+        )
+    page = submit(adele)
+    assert "Invited gsamoogle@gmail.com." in page.text
+    assert str(invited.user_id) not in page.path

@@ -1,10 +1,13 @@
-"""Invite external user: the form, its preview, and what an admin does with an invitation
-afterwards.
+"""Invite external user: the form, its preview, what became of it, and what an admin does with an
+invitation afterwards.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import flask
 from flask import (
     Response,
     current_app,
@@ -16,31 +19,44 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext, lazy_gettext, ngettext
-from wtforms import SelectMultipleField, StringField, TextAreaField
+from flask_babel import gettext, lazy_gettext
+from flask_wtf.csrf import CSRFError
+from wtforms import BooleanField, SelectMultipleField, StringField, TextAreaField
 
-from b2b.errors import N_, Conflict, Refused
-from b2b.extensions import db
+from b2b.errors import N_, Conflict, Invalid, Refused
+from b2b.extensions import csrf, db
 from b2b.mail import compose
+from b2b.models import OwnedType, UserType
 from b2b.services import (
     addresses,
     applications,
     groups,
     invitation_handling,
     invitation_requests,
+    invitation_results,
     invitations,
+    owners,
+    permissions,
     policies,
+    users,
 )
+from b2b.services.addresses import Mention
 from b2b.services.invitations import Invited, Result
 from b2b.services.invitees import InvalidAddresses
 from b2b.services.permissions import Action
 from b2b.web import context
 from b2b.web.admin import bp
 from b2b.web.brand import as_uuid
-from b2b.web.context import actor, allowed, writing
+from b2b.web.context import actor, actor_or_none, allowed, writing
 from b2b.web.errors import say
 from b2b.web.forms import AtMost, Choice, Form, required
 from b2b.web.headers import as_letter
+
+_MAIL, _LINK = "mail", "link"
+"""The two ways an invitation reaches its guest."""
+_MEMBER_OR_GUEST = {str(kind): kind for kind in UserType}
+_RESULTS = "invited"
+"""Where the browser's own session keeps what its last form came to."""
 
 
 def _as_id(value: str | UUID) -> UUID:
@@ -52,7 +68,7 @@ def _as_id(value: str | UUID) -> UUID:
 
 
 class InviteForm(Form):
-    """Whom to invite, to what, and with which words."""
+    """Whom to invite, to what, with which words, and how the link reaches them."""
 
     addresses = TextAreaField(
         lazy_gettext("E-mail addresses"), validators=[required(N_("Enter an e-mail address."))]
@@ -67,16 +83,12 @@ class InviteForm(Form):
         lazy_gettext("Personal message"), validators=[AtMost(invitation_requests.MESSAGE_LONGEST)]
     )
     language = Choice(lazy_gettext("Language of the mail"))
-
-    def offer(self) -> None:
-        """Fill the choices from the directory, for showing."""
-        session, who = db.session(), actor()
-        self.applications.choices = [
-            (found.id, found.display_name) for found in applications.offered(session, who)
-        ]
-        self.groups.choices = [
-            (found.id, found.display_name) for found in groups.offered(session, who)
-        ]
+    delivery = Choice(lazy_gettext("How the link reaches them"), default=_MAIL)
+    cc_address = StringField(lazy_gettext("Copy to"), validators=[AtMost(600)])
+    cc_name = StringField(lazy_gettext("Name of that person"), validators=[AtMost(256)])
+    redirect_url = StringField(lazy_gettext("Landing page"), validators=[AtMost(2048)])
+    user_type = Choice(lazy_gettext("User type"), default=str(UserType.GUEST))
+    as_new = BooleanField(lazy_gettext("Invite as new people instead"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -84,13 +96,61 @@ class InviteForm(Form):
             ("", gettext("As the organisation’s setting")),
             *((code, context.NAMES[code]) for code in context.shipped_languages()),
         ]
+        self.delivery.choices = [
+            (_MAIL, gettext("Send the mail")),
+            (_LINK, gettext("Only make the link; I pass it on myself")),
+        ]
+        # Both are understood; whether Member is allowed is asked where it is used (INV-3).
+        self.user_type.choices = [
+            (str(UserType.GUEST), gettext("Guest")),
+            (str(UserType.MEMBER), gettext("Member")),
+        ]
+
+    @classmethod
+    def preset(cls) -> "InviteForm":
+        """The form with what the page's address chooses: an address, groups, applications."""
+        return cls(
+            data={
+                "addresses": request.args.get("address", "")[:320],
+                "groups": [_as_id(text) for text in request.args.getlist("group")[:50]],
+                "applications": [_as_id(text) for text in request.args.getlist("application")[:50]],
+            }
+        )
+
+    def offer(self) -> None:
+        """Fill the choices from the directory, for showing; what cannot be had is not chosen."""
+        session, who = db.session(), actor()
+        for choices, found in (
+            (
+                self.applications,
+                applications.offered(session, who, including=self.applications.data or []),
+            ),
+            (self.groups, groups.offered(session, who, including=self.groups.data or [])),
+        ):
+            choices.choices = [(one.id, one.display_name) for one in found]
+
+    @property
+    def mentions(self) -> list[Mention]:
+        """The addresses as they were typed, with the names that were pasted along."""
+        return addresses.mentions(self.addresses.data or "")
+
+    @property
+    def wants_link(self) -> bool:
+        """Whether no mail is to be sent."""
+        return bool(self.delivery.data == _LINK)
 
     def facts(self) -> dict[str, Any]:
-        """What the service is told."""
+        """What the service is told, but for the addresses."""
         return {
             "display_name": self.display_name.data,
+            "names": {found.address: found.name for found in self.mentions if found.name},
             "message": self.message.data,
             "language": self.language.data or None,
+            "send_message": not self.wants_link,
+            "cc_address": self.cc_address.data,
+            "cc_name": self.cc_name.data,
+            "redirect_url": (self.redirect_url.data or "").strip() or None,
+            "user_type": _MEMBER_OR_GUEST.get(self.user_type.data, UserType.GUEST),
             "application_ids": self.applications.data or [],
             "group_ids": self.groups.data or [],
         }
@@ -100,60 +160,126 @@ class ButtonForm(Form):
     """A button."""
 
 
+@dataclass
+class Attempt:
+    """What sending the form came to."""
+
+    outcomes: list[Invited] | None = None
+    """None when nothing was done, and the form says why."""
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    """Addresses that cannot be invited, each with its reason."""
+    deleted: list[Any] = field(default_factory=list)
+    """People who could be restored instead (decisions.md, … of a soft-deleted guest)."""
+    status: int = 200
+
+
+def attempt(form: InviteForm) -> Attempt:
+    """Invite whom the form names, if it was sent: all of them or none.
+
+    What is wrong stands beside its field. Raises Denied, Throttled.
+    """
+    made = Attempt()
+    if not form.validate_on_submit():
+        return made
+    typed = [found.address for found in form.mentions]
+    with form.reporting(Conflict):
+        try:
+            with writing() as session:
+                if not form.as_new.data:
+                    made.deleted = _deleted(typed)
+                outcomes = invitations.invite_many(
+                    session,
+                    actor(),
+                    addresses_text=typed,
+                    address_rules=current_app.config["ADDRESS_RULES"],
+                    **form.facts(),
+                )
+                if made.deleted:
+                    raise Invalid(
+                        "addresses",
+                        N_("Nothing was sent. People who were deleted and can be restored: %(n)s"),
+                        n=len(made.deleted),
+                    )
+                if form.wants_link:
+                    # The inviter is given these links, which is a copy like any other.
+                    for outcome in outcomes:
+                        if outcome.result is not Result.COMPLETED:
+                            invitation_handling.copy_link(session, actor(), outcome.user_id)
+            made.outcomes = outcomes
+        except InvalidAddresses as error:
+            made.problems = [(text, say(problem)) for text, problem in error.problems]
+            raise
+        except Invalid as error:
+            if error.code == "Forbidden":
+                made.status = 403
+            raise
+    return made
+
+
+def _deleted(typed: Sequence[str]) -> list[Any]:
+    """Whom one of these addresses belonged to until lately."""
+    keys = []
+    for text in typed:
+        try:
+            keys.append(addresses.parse(text, rules="rfc").key)
+        except Invalid:
+            continue
+    return list(users.restorable(db.session(), actor(), list(dict.fromkeys(keys))).values())
+
+
 @bp.route("/users/invite", methods=["GET", "POST"])
 @allowed(Action.READ_DIRECTORY)
 def invite() -> ResponseReturnValue:
     """Invite external user."""
-    form = InviteForm(data={"addresses": request.args.get("address", "")[:320]})
-    problems: list[tuple[str, str]] = []
-    if form.validate_on_submit():
-        with form.reporting(Conflict):
-            try:
-                with writing() as session:
-                    outcomes = invitations.invite_many(
-                        session,
-                        actor(),
-                        addresses_text=addresses.split_many(form.addresses.data or ""),
-                        address_rules=current_app.config["ADDRESS_RULES"],
-                        **form.facts(),
-                    )
-            except InvalidAddresses as error:
-                problems = [(text, say(problem)) for text, problem in error.problems]
-                raise
-            for sentence in _sentences(outcomes):
-                flash(sentence, "ok")
-            return redirect(_after(outcomes), 303)
+    form = InviteForm.preset()
+    made = attempt(form)
+    if made.outcomes is not None:
+        return redirect(after(made.outcomes, form), 303)
     policies.require_may_invite(policies.of(db.session(), actor()), actor())
     form.offer()
-    return render_template("admin/users/invite.html", form=form, problems=problems)
+    page = render_template(
+        "admin/users/invite.html",
+        form=form,
+        problems=made.problems,
+        deleted=made.deleted,
+        may_invite_members=permissions.allows(actor(), Action.INVITE_MEMBER),
+        owners_only=not any(owners.administers(actor(), kind) for kind in OwnedType),
+    )
+    return page, made.status
 
 
-def _after(outcomes: list[Invited]) -> str:
-    if len(outcomes) == 1:
-        return url_for(".user", user_id=outcomes[0].user_id)
-    return url_for(".users", view="waiting")
+def after(outcomes: list[Invited], form: InviteForm) -> str:
+    """Where the browser goes: one person who was mailed is shown himself, else what became of
+    each.
+    """
+    [first, *others] = outcomes
+    if not others and not first.unsubscribed and not form.wants_link:
+        flash(_sentence(first), "ok")
+        return url_for("admin.user", user_id=first.user_id)
+    handed: dict[UUID, int] = {}
+    if form.wants_link:
+        found = invitation_results.lines(
+            db.session(), actor(), [outcome.user_id for outcome in outcomes]
+        )
+        handed = {user_id: line.version for user_id, line in found.items()}
+    flask.session[_RESULTS] = [
+        [
+            outcome.user_id.hex,
+            str(outcome.result),
+            int(outcome.mailed) + 2 * int(outcome.unsubscribed),
+            0 if outcome.result is Result.COMPLETED else handed.get(outcome.user_id, 0),
+        ]
+        for outcome in outcomes
+    ]
+    return url_for("admin.invite_result")
 
 
-def _sentences(outcomes: list[Invited]) -> list[str]:
-    """What was done, one sentence for each kind of result."""
-    by_result: dict[Result, list[str]] = {}
-    for outcome in outcomes:
-        by_result.setdefault(outcome.result, []).append(outcome.address.text)
-    return [_sentence(result, names) for result, names in by_result.items()]
-
-
-def _sentence(result: Result, names: list[str]) -> str:
-    count, shown = len(names), ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-    match result:
-        case Result.INVITED if count == 1:
-            return gettext("Invited %(shown)s.", shown=shown)
+def _sentence(outcome: Invited) -> str:
+    """What was done for one person who was mailed."""
+    shown = outcome.address.text
+    match outcome.result:
         case Result.INVITED:
-            return ngettext(
-                "Invited %(num)s person: %(shown)s.",
-                "Invited %(num)s people: %(shown)s.",
-                count,
-                shown=shown,
-            )
+            return gettext("Invited %(shown)s.", shown=shown)
         case Result.SENT_AGAIN:
             return gettext("Sent again to %(shown)s; earlier links stop working.", shown=shown)
         case Result.SAME:
@@ -164,28 +290,123 @@ def _sentence(result: Result, names: list[str]) -> str:
             return gettext("Guest already: %(shown)s. What you chose was added.", shown=shown)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """One person on the page of results."""
+
+    line: invitation_results.Line
+    tone: str
+    sentence: str
+    link: str | None
+
+
+@bp.get("/users/invite/result")
+@allowed(Action.READ_DIRECTORY)
+def invite_result() -> ResponseReturnValue:
+    """What became of each address of the form that was sent last, with links that were asked
+    for.
+    """
+    kept = flask.session.get(_RESULTS)
+    if not kept:
+        return redirect(url_for(".users", view="waiting"), 303)
+    found = invitation_results.lines(db.session(), actor(), [UUID(row[0]) for row in kept])
+    shown = [_outcome(found[UUID(row[0])], row) for row in kept if UUID(row[0]) in found]
+    return render_template("admin/users/invited.html", outcomes=shown)
+
+
+def _outcome(line: invitation_results.Line, row: list[Any]) -> Outcome:
+    result, mailed, unsubscribed = Result(row[1]), bool(row[2] & 1), bool(row[2] & 2)
+    version = int(row[3])
+    # A link that was made since is somebody's later copy, not this one.
+    link = line.link if version and version == line.version else None
+    if unsubscribed:
+        blocked = gettext(
+            "No mail was sent: this person has blocked invitations from this organisation."
+        )
+        if result is Result.COMPLETED:
+            blocked = gettext("A guest already; what you chose was added. %(why)s", why=blocked)
+        return Outcome(line, "warn", blocked, link)
+    words = {
+        Result.INVITED: gettext("Invited; the mail is on its way."),
+        Result.SENT_AGAIN: gettext("Sent again; earlier links stop working."),
+        Result.SAME: gettext("Invited a moment ago; the same link works, no second mail."),
+        Result.COMPLETED: gettext("A guest already; what you chose was added."),
+    }
+    without_mail = {
+        Result.INVITED: gettext("Invited, without a mail. Pass on this link:"),
+        Result.SENT_AGAIN: gettext("A new link, without a mail; earlier links stop working."),
+        Result.SAME: gettext("Invited a moment ago; the same link works."),
+    }
+    sentence = words[result]
+    if not mailed and version:
+        sentence = without_mail.get(result, sentence)
+    return Outcome(line, "ok" if result is not Result.COMPLETED else "info", sentence, link)
+
+
+# Preview -----------------------------------------------------------------------------------------
+
+
+@bp.before_request
+def _preview_says_that_the_session_ended() -> ResponseReturnValue | None:
+    """In the frame a sentence, where any other page would be blocked there."""
+    framed = request.headers.get("Sec-Fetch-Dest") == "iframe"
+    if framed and request.endpoint == "admin.invite_preview" and actor_or_none() is None:
+        return in_frame(gettext("You are signed out. Sign in again to see the preview."))
+    return None
+
+
 @bp.route("/users/invite/preview", methods=["GET", "POST"])
 @allowed(Action.READ_DIRECTORY)
 def invite_preview() -> ResponseReturnValue:
     """The mail as the guest will see it, for the frame beside the form; changes nothing."""
-    form = InviteForm(formdata=request.form if request.method == "POST" else None)
-    chosen = form.facts()
-    typed = addresses.split_many(form.addresses.data or "")
+    return preview()
+
+
+csrf.exempt(invite_preview)  # checked below, where the refusal fits into the frame
+
+
+def preview() -> Response:
+    """The letter that the form of this request would send, or one sentence why there is none."""
+    try:
+        csrf.protect()
+    except CSRFError:
+        return in_frame(
+            gettext("This page has been open for too long. Load it again to see the preview.")
+        )
+    form = InviteForm(formdata=request.form) if request.method == "POST" else InviteForm.preset()
+    typed = form.mentions
+    shape = request.values.get("as")
     try:
         letter = invitations.draft(
-            db.session(), actor(), address=typed[0] if typed else "guest@example.com", **chosen
+            db.session(),
+            actor(),
+            address=typed[0].address if typed else "guest@example.com",
+            **form.facts(),
         )
     except Refused as error:
-        return as_letter(make_response(render_template("mail/refused.html", why=say(error))))
+        return in_frame(say(error))
     rendered = compose.render(
         letter["template"],
         letter["context"],
         tenant_id=actor().tenant_id,
         language=letter["language"],
     )
-    if request.values.get("as") == "text":
-        return as_letter(Response(rendered.text, mimetype="text/plain"))
-    return as_letter(make_response(rendered.html))
+    if shape == "text":
+        head = gettext(
+            "From: %(sender)s\nSubject: %(subject)s",
+            sender=rendered.sender_name,
+            subject=rendered.subject,
+        )
+        return as_letter(Response(f"{head}\n\n{rendered.text}", mimetype="text/plain"))
+    return as_letter(make_response(rendered.document))
+
+
+def in_frame(why: str) -> Response:
+    """A sentence in place of a letter."""
+    return as_letter(make_response(render_template("mail/refused.html", why=why)))
+
+
+# Afterwards --------------------------------------------------------------------------------------
 
 
 @bp.post("/users/<user_id>/resend")
