@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -45,7 +46,24 @@ Pictures = Callable[[UUID, UUID, PictureKind, str | None], Inline | None]
 """Tenant, owner, kind and the digest that is expected if one is known → the picture, if any."""
 
 
-def inline(picture: Picture) -> Inline:
+class Drawn(Protocol):
+    """What a letter needs of a picture; rows have it, and pictures that are not kept yet."""
+
+    @property
+    def kind(self) -> PictureKind: ...
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+
+
+def inline(picture: Drawn) -> Inline:
     """*picture* fit for a letter; sharp on screens of double density."""
     widest, highest = _SHOWN[picture.kind]
     scale = max(1.0, picture.width / widest, picture.height / highest)

@@ -2,7 +2,19 @@
 
 from flask import Flask
 
-from b2b.web import admin, context, errors, headers, health, home, my_apps, redeem, setup, sign_in
+from b2b.web import (
+    admin,
+    context,
+    errors,
+    headers,
+    health,
+    home,
+    my_apps,
+    preferences,
+    redeem,
+    setup,
+    sign_in,
+)
 from b2b.web import filters as _filters
 from b2b.web.inbox import blueprints as inbox_blueprints
 
@@ -13,7 +25,16 @@ def register(app: Flask) -> None:
     context.register(app)
     _filters.register(app)
     errors.register(app)
-    for blueprint in (home.bp, health.bp, setup.bp, sign_in.bp, redeem.bp, my_apps.bp, admin.bp):
+    for blueprint in (
+        home.bp,
+        health.bp,
+        setup.bp,
+        sign_in.bp,
+        redeem.bp,
+        preferences.bp,
+        my_apps.bp,
+        admin.bp,
+    ):
         app.register_blueprint(blueprint)
     if app.config["INBOX"]:
         for blueprint in inbox_blueprints():

@@ -69,6 +69,9 @@ def writing() -> Iterator[Session]:
 
 
 def _begin() -> None:
+    view: Any = current_app.view_functions.get(request.endpoint or "")
+    if (most := getattr(view, "most_bytes", None)) is not None:
+        request.max_content_length = most
     g.now = clock.now()
     g.correlation_id = uuid4()
     g.live = None
@@ -246,6 +249,16 @@ def allowed(action: Action) -> Callable[[View], View]:
             return view(*args, **kwargs)
 
         return _declare(guarded, str(action))
+
+    return decorate
+
+
+def takes_up_to(most_bytes: int) -> Callable[[View], View]:
+    """A page that takes larger requests than MAX_CONTENT_LENGTH: files are uploaded to it."""
+
+    def decorate(view: View) -> View:
+        view.most_bytes = most_bytes  # type: ignore[attr-defined]
+        return view
 
     return decorate
 

@@ -49,8 +49,17 @@ def _navigation() -> dict[str, Any]:
                     entry(gettext("Invite external user"), "mail", "admin.invite"),
                 ],
             },
+            {
+                "title": gettext("Organisation"),
+                "entries": [entry(gettext("Branding"), "building", "admin.show_branding")],
+            },
         ]
     }
 
 
-from b2b.web.admin import home, invitations, users  # noqa: E402, F401 - they bind their routes to bp
+from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
+    branding,
+    home,
+    invitations,
+    users,
+)
