@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, scoped_session
 
 from b2b.errors import StartRefused
+from b2b.models.prepared import run
 
 _WRITE = "b2b_write"
 CONNECTION = "b2b_connection"
@@ -59,7 +60,7 @@ def prepare(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         write = connection.get_execution_options().get(_WRITE)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        run(connection, "BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -100,8 +101,8 @@ def begin_write(session: Session | scoped_session[Any]) -> None:
         return
     session.expire_all()
     try:
-        reading.exec_driver_sql("ROLLBACK")
-        reading.exec_driver_sql("BEGIN IMMEDIATE")
+        run(reading, "ROLLBACK")
+        run(reading, "BEGIN IMMEDIATE")
     except DBAPIError:
         session.rollback()
         raise
@@ -196,21 +197,23 @@ def _expect_many_rows(connection: Connection) -> None:
     an index that is not unique. Real statistics would change plans as a directory grows; these do
     not.
     """
-    run = connection.exec_driver_sql
-    run("PRAGMA analysis_limit=100")  # it is run for its tables only
-    run("ANALYZE")
-    run("DELETE FROM sqlite_stat1")
-    tables = run("SELECT name, wr FROM pragma_table_list WHERE type = 'table' AND schema = 'main'")
+    tell = connection.exec_driver_sql
+    tell("PRAGMA analysis_limit=100")  # it is run for its tables only
+    tell("ANALYZE")
+    tell("DELETE FROM sqlite_stat1")
+    tables = tell("SELECT name, wr FROM pragma_table_list WHERE type = 'table' AND schema = 'main'")
     for table, without_rowid in tables.all():
         if table.startswith("sqlite_"):
             continue
-        indexes = run(
-            "SELECT name, \"unique\", origin, partial FROM pragma_index_list(?)", (table,)
+        indexes = tell(
+            'SELECT name, "unique", origin, partial FROM pragma_index_list(?)', (table,)
         ).all()
         for index, unique, origin, partial in indexes:
             columns = [
                 name
-                for (name,) in run("SELECT name FROM pragma_index_info(?) ORDER BY seqno", (index,))
+                for (name,) in tell(
+                    "SELECT name FROM pragma_index_info(?) ORDER BY seqno", (index,)
+                )
             ]
             rows = _ROWS // 10 if partial else _ROWS
             numbers = [rows]
@@ -220,7 +223,7 @@ def _expect_many_rows(connection: Connection) -> None:
             if unique:
                 numbers[-1] = 1
             name = table if origin == "pk" and without_rowid else index
-            run(
+            tell(
                 "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)",
                 (table, name, " ".join(map(str, numbers))),
             )

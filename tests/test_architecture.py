@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "keys": {"b2b.errors"},
     "links": {"b2b.errors", "b2b.keys"},
-    "database": {"alembic", "sqlalchemy", "b2b.errors"},
+    "database": {"alembic", "sqlalchemy", "b2b.errors", "b2b.models.prepared"},
 }  # fmt: skip
 FLASK = {"flask", "flask_babel", "flask_mail"}
 FLASK_IN_MAIL = {"compose.py", "delivery.py"}

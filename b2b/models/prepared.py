@@ -83,37 +83,36 @@ class Prepared:
         """Run it once for each of *rows*, of which there is at least one."""
         compiled = self._for(connection.dialect)
         if len(rows) == 1:
-            self._run(connection, compiled.text, compiled.values(rows[0]))
+            run(connection, compiled.text, compiled.values(rows[0]))
         else:
-            self._run(connection, compiled.text, [compiled.values(row) for row in rows])
+            run(connection, compiled.text, [compiled.values(row) for row in rows])
 
     def all(self, connection: Connection, **values: Any) -> list[Any]:
         """Its rows, each a named tuple of Python values with the names of the columns."""
         compiled = self._for(connection.dialect)
-        found = self._run(connection, compiled.text, compiled.values(values))
+        found = run(connection, compiled.text, compiled.values(values))
         ways, make = compiled.results, compiled.row
         return [
             make([v if way is None else way(v) for v, way in zip(row, ways, strict=True)])
             for row in found
         ]
 
-    @staticmethod
-    def _run(connection: Connection, text: str, values: Any) -> Sequence[Any]:
-        """Run *text* once, or once for each of a list of *values*; its rows, if it has any.
 
-        Raises what `Connection.execute` raises.
-        """
-        cursor = connection.connection.cursor()
-        try:
-            if isinstance(values, list):
-                cursor.executemany(text, values)
-                return []
-            cursor.execute(text, values)
-            return [] if cursor.description is None else cursor.fetchall()
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _as_execute_would(connection, text, values, error) from error
-        finally:
-            cursor.close()
+def run(connection: Connection, text: str, values: Any = ()) -> Sequence[Any]:
+    """Run *text* by the driver once, or once for each of a list of *values*; its rows, if it has
+    any. Raises what `Connection.execute` raises.
+    """
+    cursor = connection.connection.cursor()
+    try:
+        if isinstance(values, list):
+            cursor.executemany(text, values)
+            return []
+        cursor.execute(text, values)
+        return [] if cursor.description is None else cursor.fetchall()
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _as_execute_would(connection, text, values, error) from error
+    finally:
+        cursor.close()
 
 
 def _as_execute_would(connection: Connection, text: str, values: Any, error: Any) -> Any:

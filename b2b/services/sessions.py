@@ -28,7 +28,7 @@ _held = DirectoryRoleAssignment.__table__
 # Built once: making a statement costs more than running it, and every request runs this one.
 _FIND = Prepared(
     select(
-        _kept,
+        *(column for column in _kept.c if column.name not in ("ip_address", "user_agent")),
         _person.c.display_name,
         _person.c.user_principal_name,
         _person.c.mail,
