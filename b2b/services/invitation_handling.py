@@ -1,5 +1,8 @@
 """What is done with an invitation afterwards: sent again, its link copied, extended, cancelled."""
 
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from b2b import links
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict, NotFound
+from b2b.errors import N_, Conflict, Invalid, NotFound, Refused
 from b2b.mail import outbox
 from b2b.models import Invitation, InvitationStanding, Tenant, TenantPolicy, User
 from b2b.services import (
@@ -28,6 +31,35 @@ from b2b.services.audit import Activity, Change, Entry
 from b2b.services.invitation_letters import Wording
 from b2b.services.permissions import Action
 
+AT_ONCE = 50
+"""People whose invitations are handled together."""
+
+
+class Handling(enum.StrEnum):
+    """What can be done with an invitation that is not accepted yet."""
+
+    RESEND = "resend"
+    COPY_LINK = "link"
+    EXTEND = "extend"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one person's invitation can be handled; `refusal` says why not."""
+
+    user: User
+    invitation: Invitation | None
+    refusal: Refused | None
+
+
+class NotAll(Conflict):
+    """Nothing was done, because it cannot be done for each of them: `verdicts` says for whom."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        super().__init__(N_("Nothing was done, because it cannot be done for everybody."))
+        self.verdicts = verdicts
+
 
 def of_user(session: Session, actor: Actor, user_id: UUID) -> Invitation | None:
     """Somebody's invitation, if he was invited."""
@@ -38,46 +70,81 @@ def of_user(session: Session, actor: Actor, user_id: UUID) -> Invitation | None:
     ).scalar_one_or_none()
 
 
-def _entry(activity: Activity, user: User, **detail: Any) -> Entry:
-    return Entry(activity, "User", user.id, user.user_principal_name, detail=detail)
+def may_handle(
+    policy: TenantPolicy, actor: Actor, invitation: Invitation, handling: Handling
+) -> bool:
+    """Whether *actor* may do this at all: to his own invitations, or to any with the permission.
+
+    What reaches out to people needs the right to invite as well (threats.md, INV-6); taking an
+    invitation back does not.
+    """
+    own = actor.user_id is not None and invitation.inviter_id == actor.user_id
+    if not own and not permissions.allows(actor, Action.MANAGE_INVITATIONS):
+        return False
+    return handling is Handling.CANCEL or policies.may_invite(policy, actor)
 
 
-def _handled(session: Session, actor: Actor, user_id: UUID) -> tuple[User, Invitation]:
-    """An open invitation that the actor may handle: his own, or any with the permission."""
+def _require_may_handle(
+    policy: TenantPolicy, actor: Actor, invitation: Invitation, handling: Handling
+) -> None:
+    if actor.user_id is None or invitation.inviter_id != actor.user_id:
+        permissions.require(actor, Action.MANAGE_INVITATIONS)
+    if handling is not Handling.CANCEL:
+        policies.require_may_invite(policy, actor)
+
+
+def refusal(
+    policy: TenantPolicy, user: User, invitation: Invitation | None, handling: Handling
+) -> Refused | None:
+    """Why this cannot be done now, whoever asks; None when it can."""
+    if invitation is None:
+        return Conflict(N_("This person was never invited."))
+    if not user.is_pending:
+        return Conflict(N_("%(name)s has accepted already."), name=user.display_name)
+    if user.deleted_at is not None:
+        return Conflict(N_("%(name)s is deleted."), name=user.display_name)
+    cancelled = invitation.cancelled_at is not None
+    if handling is Handling.CANCEL:
+        return Conflict(N_("This invitation was cancelled already.")) if cancelled else None
+    address = addresses.parse(invitation.invited_address, rules="rfc")
+    if (blocked := policies.domain_refusal(policy, address)) is not None:
+        return blocked
+    if cancelled and handling is not Handling.RESEND:
+        return Conflict(N_("This invitation was cancelled. Send it again instead."))
+    if handling is Handling.EXTEND and policy.invitation_days is None:
+        return Conflict(N_("Invitations of this organisation do not end."))
+    return None
+
+
+def _handled(
+    session: Session, actor: Actor, user_id: UUID, handling: Handling
+) -> tuple[User, Invitation, TenantPolicy]:
+    """Behind the tenant's lock: an invitation that the actor may handle, and that allows it."""
+    audit.lock(session, actor.tenant_id)
     user = users.get(session, actor, user_id)
     invitation = of_user(session, actor, user_id)
     if invitation is None:
         raise NotFound(N_("This person was never invited."))
-    if actor.user_id is None or invitation.inviter_id != actor.user_id:
-        permissions.require(actor, Action.MANAGE_INVITATIONS)
-    if not user.is_pending:
-        raise Conflict(N_("%(name)s has accepted already."), name=user.display_name)
-    if user.deleted_at is not None:
-        raise Conflict(N_("%(name)s is deleted."), name=user.display_name)
-    return user, invitation
-
-
-def _pending(
-    session: Session, actor: Actor, user_id: UUID
-) -> tuple[User, Invitation, TenantPolicy]:
-    """As `_handled`, and the tenant's policy lets it go on."""
-    user, invitation = _handled(session, actor, user_id)
+    session.refresh(user)
+    session.refresh(invitation)
     policy = policies.of(session, actor)
-    policies.require_may_invite(policy, actor)
-    address = addresses.parse(invitation.invited_address, rules="rfc")
-    if (refusal := policies.domain_refusal(policy, address)) is not None:
-        raise refusal
+    _require_may_handle(policy, actor, invitation, handling)
+    if (found := refusal(policy, user, invitation, handling)) is not None:
+        raise found
     return user, invitation, policy
+
+
+def _entry(activity: Activity, user: User, *changes: Change, **detail: Any) -> Entry:
+    return Entry(activity, "User", user.id, user.user_principal_name, changes, detail)
 
 
 def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
     """Send a new link; the old one is dead at once, and so is its mail if it still waits.
 
-    Raises NotFound, Denied, Conflict when it was accepted, Invalid when the domain is blocked by
-    now.
+    Raises NotFound, Denied, Throttled, Conflict when it was accepted, Invalid when the domain is
+    blocked by now.
     """
-    audit.lock(session, actor.tenant_id)
-    user, invitation, policy = _pending(session, actor, user_id)
+    user, invitation, policy = _handled(session, actor, user_id, Handling.RESEND)
     invitation_quotas.within_rate(session, actor, 1)
     invitation_quotas.repeats_within_rate(session, actor, 1)
     tenant = session.get(Tenant, actor.tenant_id)
@@ -114,10 +181,10 @@ def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
 def copy_link(session: Session, actor: Actor, user_id: UUID) -> str:
     """The very link that was mailed, for passing on by hand; audited. Raises as `resend`.
 
-    Raises Conflict too when the key it was made with is gone: sending it again makes a new one.
+    Raises Conflict too when it was cancelled, or when the key it was made with is gone: sending it
+    again makes a new one.
     """
-    audit.lock(session, actor.tenant_id)
-    user, invitation, _ = _pending(session, actor, user_id)
+    user, invitation, _ = _handled(session, actor, user_id, Handling.COPY_LINK)
     try:
         link = links.redeem_url(
             actor.tenant_id, invitation.id, invitation.version, invitation.key_id
@@ -131,30 +198,17 @@ def copy_link(session: Session, actor: Actor, user_id: UUID) -> str:
 def extend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
     """Let the same link work for the tenant's whole time again, counted from now.
 
-    Raises NotFound, Denied, Conflict when it was accepted or cancelled, or never ends.
+    Raises NotFound, Denied, Invalid when the domain is blocked by now, Conflict when it was
+    accepted or cancelled, or never ends.
     """
-    audit.lock(session, actor.tenant_id)
-    user, invitation, policy = _pending(session, actor, user_id)
-    if invitation.cancelled_at is not None:
-        raise Conflict(N_("This invitation was cancelled. Send it again instead."))
+    user, invitation, policy = _handled(session, actor, user_id, Handling.EXTEND)
     before = invitation_states.ends_at(invitation.valid_from, policy.invitation_days)
-    if before is None:
-        raise Conflict(N_("Invitations of this organisation do not end."))
     invitation.valid_from = actor.now
     after = invitation_states.ends_at(invitation.valid_from, policy.invitation_days)
+    assert before is not None
     assert after is not None
-    entry = _entry(Activity.EXTEND, user)
-    audit.record(
-        session,
-        actor,
-        Entry(
-            entry.activity,
-            entry.target_type,
-            entry.target_id,
-            entry.target_name,
-            [Change("ValidUntil", before.isoformat(), after.isoformat())],
-        ),
-    )
+    change = Change("ValidUntil", before.isoformat(), after.isoformat())
+    audit.record(session, actor, _entry(Activity.EXTEND, user, change))
     return invitation
 
 
@@ -165,12 +219,73 @@ def cancel(session: Session, actor: Actor, user_id: UUID) -> Invitation:
     that stops inviting, does not stop this. Raises NotFound, Denied, Conflict when it was accepted
     or cancelled already.
     """
-    audit.lock(session, actor.tenant_id)
-    user, invitation = _handled(session, actor, user_id)
-    if invitation.cancelled_at is not None:
-        raise Conflict(N_("This invitation was cancelled already."))
+    user, invitation, _ = _handled(session, actor, user_id, Handling.CANCEL)
     invitation.cancelled_at = actor.now
     invitation.standing = InvitationStanding.CANCELLED
     outbox.cancel(session, actor.tenant_id, invitation.id, now=actor.now)
     audit.record(session, actor, _entry(Activity.CANCEL, user))
     return invitation
+
+
+_DO = {
+    Handling.RESEND: resend,
+    Handling.COPY_LINK: copy_link,
+    Handling.EXTEND: extend,
+    Handling.CANCEL: cancel,
+}
+
+
+def verdicts(
+    session: Session, actor: Actor, handling: Handling, user_ids: Sequence[UUID]
+) -> list[Verdict]:
+    """For each of these people whether it can be done; changes nothing.
+
+    Raises NotFound when anybody of them is not in this tenant (threats.md, ADM-3), Denied when the
+    actor may not handle one of them, Invalid when they are more than AT_ONCE.
+    """
+    wanted = list(dict.fromkeys(user_ids))
+    if len(wanted) > AT_ONCE:
+        raise Invalid("id", N_("At most %(most)s invitations at once."), most=AT_ONCE)
+    rows = session.execute(
+        select(User, Invitation)
+        .outerjoin(
+            Invitation, (Invitation.tenant_id == User.tenant_id) & (Invitation.user_id == User.id)
+        )
+        .where(User.tenant_id == actor.tenant_id, User.id.in_(wanted))
+    )
+    found = {user.id: (user, invitation) for user, invitation in rows}
+    if len(found) != len(wanted):
+        raise NotFound(N_("There is nobody here with this id."))
+    policy = policies.of(session, actor)
+    for _, invitation in found.values():
+        if invitation is None:
+            permissions.require(actor, Action.MANAGE_INVITATIONS)
+        else:
+            _require_may_handle(policy, actor, invitation, handling)
+    return [
+        Verdict(user, invitation, refusal(policy, user, invitation, handling))
+        for user, invitation in (found[user_id] for user_id in wanted)
+    ]
+
+
+def handle(
+    session: Session, actor: Actor, handling: Handling, user_ids: Sequence[UUID]
+) -> list[Verdict]:
+    """Do it for each of them or for nobody, in this transaction, which the caller must give up
+    when this raises.
+
+    Raises as `verdicts`, Throttled, and NotAll when it cannot be done for each.
+    """
+    audit.lock(session, actor.tenant_id)
+    found = verdicts(session, actor, handling, user_ids)
+    done: list[Verdict] = []
+    for verdict in found:
+        try:
+            if verdict.refusal is None:
+                _DO[handling](session, actor, verdict.user.id)
+            done.append(verdict)
+        except (Conflict, Invalid) as error:
+            done.append(Verdict(verdict.user, verdict.invitation, error))
+    if any(verdict.refusal is not None for verdict in done):
+        raise NotAll(done)
+    return done

@@ -136,7 +136,7 @@ def reindex(session: Session, user: User, name_before: str) -> None:
         )
 
 
-def _typed(search: str) -> list[str]:
+def search_words(search: str) -> list[str]:
     """The words of a search, split as `words` splits names; an address stays whole."""
     found: list[str] = []
     for part in fold(search.replace("\0", " ")).split():
@@ -217,7 +217,7 @@ def listing(
     ]
     if not numbers:
         return Page(rows=[], total=0)
-    typed = _typed(filters.search)
+    typed = search_words(filters.search)
     keys = (
         _searched(actor.tenant_id, typed, numbers) if typed else _by_name(actor.tenant_id, numbers)
     )

@@ -1,7 +1,8 @@
 // [data-poll="url"][data-every="ms"] replaces its content by the fragment found there, when it has changed.
 // An ETag, first from [data-etag], spares both sides the rest. [data-title-count] in the fragment is the number
 // in front of the page's title. It rests while the tab is hidden and ends when the server answers anything but
-// 200 or 304, or the fragment holds [data-done].
+// 200 or 304, or the fragment holds [data-done]. <template data-part="id"> in it is for the element of that id,
+// wherever on the page it is.
 for (const place of document.querySelectorAll("[data-poll]")) {
   const every = Math.max(Number(place.dataset.every) || 5000, 1000);
   let last = place.innerHTML.trim();
@@ -23,6 +24,12 @@ for (const place of document.querySelectorAll("[data-poll]")) {
     if (!place.contains(document.activeElement)) {
       if (text !== last) { last = text; place.innerHTML = text; }
       tag = answer.headers.get("ETag");
+      for (const part of place.querySelectorAll("template[data-part]")) {
+        const target = document.getElementById(part.dataset.part);
+        if (!target || target.innerHTML === part.innerHTML) continue;
+        if (target.contains(document.activeElement)) tag = null;
+        else target.replaceChildren(part.content.cloneNode(true));
+      }
       const count = place.querySelector("[data-title-count]")?.dataset.titleCount;
       if (count !== undefined) document.title = (count && `(${count}) `) + document.title.replace(/^\(\d+\) /, "");
     }

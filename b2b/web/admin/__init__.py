@@ -46,6 +46,13 @@ def _navigation() -> dict[str, Any]:
                 "title": gettext("People"),
                 "entries": [
                     entry(gettext("Users"), "people", "admin.users"),
+                    entry(
+                        gettext("Invitations")
+                        if permissions.allows(actor, Action.MANAGE_INVITATIONS)
+                        else gettext("People I invited"),
+                        "letter",
+                        "admin.invitations",
+                    ),
                     entry(gettext("Invite external user"), "mail", "admin.invite"),
                 ],
             },
@@ -60,6 +67,7 @@ def _navigation() -> dict[str, Any]:
 from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     branding,
     home,
+    invitation_list,
     invitations,
     users,
 )

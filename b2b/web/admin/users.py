@@ -10,15 +10,13 @@ from flask_babel import gettext
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict
+from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
 from b2b.mail import outbox
 from b2b.models import (
     ExternalUserState,
     Invitation,
-    MailState,
     Source,
-    TenantPolicy,
     User,
     UserType,
 )
@@ -26,22 +24,21 @@ from b2b.services import (
     applications,
     groups,
     invitation_handling,
-    invitation_states,
     permissions,
     policies,
     sign_in,
     user_listing,
     users,
 )
-from b2b.services.invitation_states import InvitationState
 from b2b.services.permissions import Action
 from b2b.services.user_listing import Filters
 from b2b.web.admin import bp
 from b2b.web.admin.invitations import ButtonForm
 from b2b.web.admin.timeline import timeline
 from b2b.web.brand import as_uuid
-from b2b.web.context import actor, allowed, now, writing
+from b2b.web.context import actor, allowed, writing
 from b2b.web.errors import say
+from b2b.web.progress import fragment, invitation_rights, journey_of, progress
 
 VIEWS: dict[str, dict[str, Any]] = {
     "everyone": {},
@@ -130,34 +127,6 @@ def users_page() -> ResponseReturnValue:
     )
 
 
-def progress(row: Any, policy: TenantPolicy) -> dict[str, Any]:
-    """How far somebody's invitation has come: badge, step of six, and whether it stopped there."""
-    state = invitation_states.state_of(row, policy.invitation_days, now())
-    step = 1
-    if getattr(row, "mail_state", None) == MailState.SENT or not row.send_message:
-        step = 2
-    if row.opened_at is not None:
-        step = 3
-    if row.signed_in_at is not None:
-        step = 4
-    if row.accepted_at is not None:
-        step = 6
-    stopped = state in (
-        InvitationState.EXPIRED,
-        InvitationState.DECLINED,
-        InvitationState.CANCELLED,
-        InvitationState.FAILED,
-    )
-    if state is InvitationState.FAILED:
-        step = 2
-    badge = "member" if state is None else str(state)
-    if getattr(row, "deleted_at", None) is not None:
-        badge = "deleted"
-    elif not getattr(row, "account_enabled", True):
-        badge = "blocked"
-    return {"badge": badge, "step": step, "stopped": stopped, "invited": state is not None}
-
-
 @bp.get("/users/<user_id>")
 @allowed(Action.READ_DIRECTORY)
 def user(user_id: str) -> ResponseReturnValue:
@@ -170,27 +139,16 @@ def user(user_id: str) -> ResponseReturnValue:
     return render_template(
         "admin/users/user.html",
         person=person,
-        badge=_badge(person, invitation, letters, policy),
         invitation=invitation,
-        steps=_steps(invitation, letters, policy),
-        letter=next((m for m in letters if invitation and m.id == invitation.outbox_id), None),
+        **journey_of(person, invitation, letters, policy),
         events=timeline(session, who, person, letters),
         identity=sign_in.identity_of_guest(session, person),
         roles=users.roles_of(session, who.tenant_id, person.id),
         tiles=applications.tiles(session, who.tenant_id, person.id),
         groups=groups.of_user(session, who.tenant_id, person.id),
-        ends_at=invitation_states.ends_at(invitation.valid_from, policy.invitation_days)
-        if invitation
-        else None,
         inviter=_inviter(invitation),
         may={
-            "manage": person.is_pending
-            and person.deleted_at is None
-            and policies.may_invite(policy, who)
-            and (
-                permissions.allows(who, Action.MANAGE_INVITATIONS)
-                or (invitation is not None and invitation.inviter_id == who.user_id)
-            ),
+            **invitation_rights(policy, who, person, invitation),
             "block": permissions.allows(who, Action.BLOCK_USER) and person.deleted_at is None,
             "delete": permissions.allows(who, Action.DELETE_USER) and person.id != who.user_id,
         },
@@ -198,60 +156,28 @@ def user(user_id: str) -> ResponseReturnValue:
     )
 
 
+@bp.get("/users/<user_id>/journey")
+@allowed(Action.READ_DIRECTORY)
+def user_journey(user_id: str) -> ResponseReturnValue:
+    """How far one person's invitation has come, for the page to show without being loaded anew."""
+    session, who = db.session(), actor()
+    person = users.read(session, who, as_uuid(user_id))
+    invitation = invitation_handling.of_user(session, who, person.id)
+    if invitation is None:
+        raise NotFound(N_("This person was never invited."))
+    letters = outbox.of(session, who.tenant_id, invitation.id)
+    return fragment(
+        "components/journey_fragment.html",
+        person=person,
+        invitation=invitation,
+        **journey_of(person, invitation, letters, policies.of(session, who)),
+    )
+
+
 def _inviter(invitation: Invitation | None) -> User | None:
     if invitation is None or invitation.inviter_id is None:
         return None
     return db.session.get(User, (invitation.tenant_id, invitation.inviter_id))
-
-
-def _badge(person: User, invitation: Invitation | None, letters: Any, policy: TenantPolicy) -> str:
-    if person.deleted_at is not None:
-        return "deleted"
-    if not person.account_enabled:
-        return "blocked"
-    if invitation is None:
-        return "member" if person.user_type is UserType.MEMBER else "accepted"
-    state = invitation_states.state_of(invitation, policy.invitation_days, now())
-    current = next((m.state for m in letters if m.id == invitation.outbox_id), None)
-    if state is InvitationState.PENDING and current is MailState.FAILED:
-        return "failed"
-    return str(state)
-
-
-def _steps(
-    invitation: Invitation | None, letters: Any, policy: TenantPolicy
-) -> list[dict[str, Any]]:
-    """The six steps of the journey with their times."""
-    if invitation is None:
-        return []
-    letter = next((m for m in letters if m.id == invitation.outbox_id), None)
-    sent_at = letter.settled_at if letter and letter.state is MailState.SENT else None
-    times = [
-        (gettext("Invited"), invitation.sent_at),
-        (gettext("Sent") if invitation.send_message else gettext("Link made"),
-         sent_at if invitation.send_message else invitation.sent_at),
-        (gettext("Link opened"), invitation.opened_at),
-        (gettext("Signed in"), invitation.signed_in_at),
-        (gettext("Consented"), invitation.accepted_at),
-        (gettext("Accepted"), invitation.accepted_at),
-    ]  # fmt: skip
-    steps: list[dict[str, Any]] = []
-    reached = max((i for i, (_, at) in enumerate(times) if at is not None), default=0)
-    over = invitation_states.ends_at(invitation.valid_from, policy.invitation_days)
-    ended = (
-        invitation.declined_at is not None
-        or invitation.cancelled_at is not None
-        or (invitation.accepted_at is None and over is not None and over <= now())
-    )
-    failed = letter is not None and letter.state is MailState.FAILED
-    for number, (label, at) in enumerate(times):
-        state = "on" if at is not None or number < reached else ""
-        if number == reached + 1 and not ended:
-            state = "stop" if failed and number == 1 else "now"
-        if number == reached and ended and invitation.accepted_at is None:
-            state = "stop"
-        steps.append({"label": label, "at": at, "state": state})
-    return steps
 
 
 def _act(
