@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from b2b import clock, database
 from b2b.extensions import db
-from b2b.mail import outbox
+from b2b.mail import breaker, outbox
 from b2b.mail.delivery import Deliverer, Outcome
 from b2b.services import attempts, jobs, passcodes, sessions
 
@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 IDLE = 0.25
 """Seconds between two looks at an empty outbox."""
-_LONGEST_PAUSE = 30.0
 
 
 @contextmanager
@@ -85,7 +84,6 @@ class Worker:
         self._app = app
         self._stop = threading.Event()
         self._owner = f"{_machine()}:{os.getpid()}:{secrets.token_hex(3)}"
-        self._pause = 0.0
 
     def stop(self, *_: int | FrameType | None) -> None:
         """End after the mail that is under way; its lease and the others' are released."""
@@ -111,21 +109,12 @@ class Worker:
             deliverer.close()
             log.info("worker stopped")
 
-    def _after(self, outcome: Outcome | None) -> float:
-        """Seconds to wait: none with work at hand, ever longer while the mail server is away."""
+    @staticmethod
+    def _after(outcome: Outcome | None) -> float:
+        """Seconds to wait: none with work at hand."""
         if outcome is None:
             return 1.0
-        if outcome.unreachable is not None:
-            self._pause = min(max(0.5, self._pause * 2), _LONGEST_PAUSE)
-            log.warning(
-                "the mail server cannot be reached",
-                extra={"reason": outcome.unreachable, "again_in": self._pause},
-            )
-            return self._pause
-        if outcome.leased:
-            self._pause = 0.0
-            return 0.0
-        return IDLE
+        return 0.0 if outcome.leased and outcome.unreachable is None else IDLE
 
     def _guarded(self, what: Callable[[], T]) -> T | None:
         """Run *what*; a database that is locked or away is waited for, not died of."""
@@ -146,11 +135,13 @@ class Worker:
                 jobs.recur(session, kind, every, now=clock.now())
 
     def _letters(self, deliverer: Deliverer) -> Outcome:
+        now = clock.now()
         try:
-            due = outbox.has_due(db.session(), now=clock.now())
+            trying = breaker.may_try(db.session(), now=now)
+            due = trying is None and bool(outbox.turns(db.session(), now=now, limit=1))
         finally:
             db.session.remove()
-        if not due:
+        if not due and not trying:
             deliverer.close()
             return Outcome()
         return deliverer.run()

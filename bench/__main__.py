@@ -4,9 +4,9 @@ bar.
 
 import sys
 
-from bench import invite_form
+from bench import delivery, invite_form
 
-BENCHES = [invite_form]
+BENCHES = [invite_form, delivery]
 
 
 def main() -> int:
@@ -19,7 +19,8 @@ def main() -> int:
         result = bench.run()
         failed |= not result.holds
         verdict = "ok  " if result.holds else "FAIL"
-        print(f"{verdict} {result.name}: {result.value:.2f} (at most {result.bar})")
+        side = "at least" if result.at_least else "at most"
+        print(f"{verdict} {result.name}: {result.value:.2f} ({side} {result.bar})")
         print(f"     {result.detail}")
     return 1 if failed else 0
 

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Result:
-    """A ratio and the bar that it must not exceed."""
+    """A figure and its bar: a ratio that must not exceed it, or a rate that must reach it."""
 
     name: str
     value: float
     bar: float
     detail: str
+    at_least: bool = False
 
     @property
     def holds(self) -> bool:
         """Whether the bar is kept."""
-        return self.value <= self.bar
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
 
 
 def median(values: list[float]) -> float:

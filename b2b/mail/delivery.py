@@ -2,44 +2,120 @@
 
 import contextlib
 import logging
+import re
 import smtplib
+import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
 
 import flask_mail
 from flask import current_app
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from b2b.mail import compose, outbox
+from b2b.mail import breaker, compose, outbox, source
+from b2b.mail.breaker import Trouble
 from b2b.mail.outbox import Leased
 from b2b.mail.pictures import Album
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+TOTAL = 120.0
+"""Seconds that one mail may take in all (threats.md, REL-4)."""
+SILENCES = 3
+"""So many mails in a row that end without an answer, and the server is left alone for a while."""
+
+# One mailbox as it stands between the angle brackets of RCPT; quoted local parts included.
+_MAILBOX = re.compile(
+    r'(?:"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])+"|[^\s"(),:;<>@\[\\\]]+)@[^\s<>@]+', re.ASCII
+)
+_ABOUT_US = {530, 534, 535, 538}
+"""Replies that ask for a login or refuse it, whichever the command (RFC 4954, 6)."""
 
 
 class Unreachable(Exception):
     """The mail server cannot be talked to at all; no mail is to blame."""
 
+    def __init__(self, reason: str, *, refused: bool) -> None:
+        super().__init__(reason)
+        self.trouble = Trouble(reason, refused)
+
+
+class Silence(Exception):
+    """The connection broke or the server said nothing. *begun*: after the content's end was sent,
+    so that nobody knows whether the mail was taken.
+    """
+
+    def __init__(self, reason: str, *, begun: bool) -> None:
+        super().__init__(reason)
+        self.begun = begun
+
+
+class Unfit(Exception):
+    """A mail that can never be sent; the text says why and holds nothing of the mail."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A mail ready for SMTP. `content` has its dots doubled and ends with the final one."""
+
+    mail: Leased
+    recipient: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server answered to a mail, in its own words, code included."""
+
+    code: int
+    words: str
+
+    @property
+    def is_good(self) -> bool:
+        """The mail is the server's from now on."""
+        return 200 <= self.code < 300
+
+    @property
+    def is_final(self) -> bool:
+        """It will never take this mail."""
+        return 500 <= self.code < 600
+
 
 class Connection(flask_mail.Connection):
-    """Flask-Mail's connection with time-outs, a verified TLS context, and refusals handed back.
+    """Flask-Mail's connection with time-outs, a verified TLS context, and replies handed back.
 
     Without time-outs a silent server holds the worker for ever; without a context STARTTLS checks
-    no
-    certificate; and the stock `send` drops what sendmail returns (threats.md, 2).
+    no certificate; and the stock `send` drops what sendmail returns (threats.md, 2).
     """
 
     host: smtplib.SMTP | None
+
+    def __init__(self, mail: flask_mail.Mail) -> None:
+        """Connect, encrypt and log in, or raise Unreachable."""
+        super().__init__(mail)
+        self.host = self.configure_host()
+        self.answered = 0
+        self._announced: Parcel | None = None
+        self._ends = 0.0
+        self._patience: float = current_app.config["MAIL_COMMAND_TIMEOUT"]
+        self._sender: str = current_app.config["MAIL_FROM"]
+        # Commands in one write, where the server offers it (RFC 2920): one round trip of four.
+        self._grouping = self.host.has_extn("pipelining")
+        self._sized = self.host.has_extn("size")
 
     def configure_host(self) -> smtplib.SMTP:
         """Connect, or raise Unreachable."""
         config = current_app.config
         mail = self.mail
-        tls = ssl.create_default_context()
+        tls = ssl.create_default_context() if mail.use_ssl or mail.use_tls else None
         timeout = config["MAIL_CONNECT_TIMEOUT"]
         try:
             host: smtplib.SMTP
@@ -47,59 +123,142 @@ class Connection(flask_mail.Connection):
                 host = smtplib.SMTP_SSL(mail.server, mail.port or 0, timeout=timeout, context=tls)
             else:
                 host = smtplib.SMTP(mail.server, mail.port or 0, timeout=timeout)
+        except (OSError, smtplib.SMTPException) as error:
+            raise Unreachable(_words(error), refused=_refuses_us(error)) from error
+        try:
             assert host.sock is not None
             host.sock.settimeout(config["MAIL_COMMAND_TIMEOUT"])
-        except (OSError, smtplib.SMTPException) as error:
-            raise Unreachable(_words(error)) from error
-        try:
             # Here and not before the first mail, which is not to blame for it (threats.md, REL-5).
             host.ehlo_or_helo_if_needed()
             if mail.use_tls:
                 host.starttls(context=tls)
+                host.ehlo_or_helo_if_needed()
             if mail.username and mail.password:
                 host.login(mail.username, mail.password)
+            host.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return host
         except (OSError, smtplib.SMTPException) as error:
             host.close()
-            raise Unreachable(_words(error)) from error
+            raise Unreachable(_words(error), refused=_refuses_us(error)) from error
 
-    def deliver(self, message: flask_mail.Message) -> tuple[int, str] | None:
-        """Send; None if the one recipient was taken, else the server's code and words for refusing.
+    def announce(self, parcel: Parcel) -> Reply | None:
+        """MAIL, RCPT and DATA. None: the server waits for the content; else why it does not.
 
-        Raises OSError or SMTPException when it is not known whether the mail was taken.
+        Raises Silence.
         """
         assert self.host is not None
-        if message.has_bad_headers():
-            raise flask_mail.BadHeaderError
-        recipient = flask_mail.sanitize_address(message.recipients[0])
-        envelope = flask_mail.sanitize_address(current_app.config["MAIL_FROM"])
+        self._ends = time.monotonic() + TOTAL
+        replies: list[Reply] = []
         try:
-            self.host.sendmail(envelope, [recipient], message.as_bytes())
-        except smtplib.SMTPRecipientsRefused as error:
-            return next(iter(error.recipients.values()), (550, b""))[0], _words(error)
-        except smtplib.SMTPResponseException as error:
-            return error.smtp_code, _words(error)
-        return None
+            if self._announced is None and self._grouping:
+                self.host.send(b"".join(self._envelope(parcel)))
+                self._announced = parcel
+            if self._announced is not None:
+                assert self._announced is parcel
+                self._announced = None
+                replies = [self._reply() for _ in range(3)]
+            else:
+                for command in self._envelope(parcel):
+                    self.host.send(command)
+                    replies.append(self._reply())
+                    if replies[-1].code >= 400:
+                        break
+        except (OSError, smtplib.SMTPException) as error:
+            self.drop()
+            raise Silence(_words(error), begun=False) from error
+        refused = next((reply for reply in replies if not 200 <= reply.code < 400), None)
+        if refused is None:
+            return None
+        self.answered += 1
+        if refused.code == 421 or replies[-1].code == 354:
+            # It goes, or waits for the content of a mail that it does not want.
+            self.drop()
+        else:
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                self.host.rset()
+        return refused
+
+    def hand_over(self, parcel: Parcel, following: Parcel | None) -> None:
+        """The content to its end and, in the same write, the envelope of *following*: a group of
+        commands may begin with the end of a content (RFC 2920, 3.1). Raises Silence.
+        """
+        assert self.host is not None
+        try:
+            if following is not None and self._grouping:
+                self._announced = following
+                self.host.send(b"".join((parcel.content, *self._envelope(following))))
+            else:
+                self.host.send(parcel.content)
+        except (OSError, smtplib.SMTPException) as error:
+            self.drop()
+            raise Silence(_words(error), begun=True) from error
+
+    def answer(self) -> Reply:
+        """What the server says to the content that it was handed. Raises Silence."""
+        try:
+            reply = self._reply()
+        except (OSError, smtplib.SMTPException) as error:
+            self.drop()
+            raise Silence(_words(error), begun=True) from error
+        self.answered += 1
+        if reply.code == 421:
+            self.drop()
+        return reply
+
+    def _reply(self) -> Reply:
+        """One reply, within what is left of the mail's time."""
+        assert self.host is not None
+        assert self.host.sock is not None
+        self.host.sock.settimeout(max(0.01, min(self._patience, self._ends - time.monotonic())))
+        code, said = self.host.getreply()
+        return Reply(code, _printable(f"{code} {_decoded(said)}"))
+
+    def _envelope(self, parcel: Parcel) -> tuple[bytes, bytes, bytes]:
+        size = f" SIZE={len(parcel.content)}" if self._sized else ""
+        return (
+            f"MAIL FROM:<{self._sender}>{size}\r\n".encode("ascii"),
+            f"RCPT TO:<{parcel.recipient}>\r\n".encode("ascii"),
+            b"DATA\r\n",
+        )
+
+    def take_back(self) -> None:
+        """Take the announced envelope back, if there is one: only hanging up does."""
+        if self._announced is not None:
+            self.drop()
+
+    def drop(self) -> None:
+        """Hang up without a word: a mail whose content was not handed over is then not taken."""
+        self._announced = None
+        if self.host is not None:
+            self.host.close()
+            self.host = None
 
     def close(self) -> None:
         """Say goodbye; whatever comes of it, what was sent is sent."""
-        if self.host is not None:
+        if self.host is not None and self._announced is None:
             with contextlib.suppress(OSError, smtplib.SMTPException):
                 self.host.quit()
-            self.host.close()
-            self.host = None
+        self.drop()
+
+
+def _refuses_us(error: Exception) -> bool:
+    """Whether waiting alone will not mend it: a 5xx before any mail, something that our settings
+    ask for and the server does not offer, or a certificate that cannot be trusted.
+    """
+    if isinstance(error, smtplib.SMTPResponseException):
+        return 500 <= error.smtp_code < 600
+    return isinstance(error, smtplib.SMTPNotSupportedError | ssl.SSLCertVerificationError)
 
 
 def _words(error: BaseException) -> str:
     """What the server said, or what went wrong, in one printable line."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code, said = next(iter(error.recipients.values()), (550, b""))
-        text = f"{code} {_decoded(said)}"
-    elif isinstance(error, smtplib.SMTPResponseException):
-        text = f"{error.smtp_code} {_decoded(error.smtp_error)}"
-    else:
-        text = str(error) or type(error).__name__
-    return "".join(c if c.isprintable() else " " for c in text)[:500]
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _printable(f"{error.smtp_code} {_decoded(error.smtp_error)}")
+    return _printable(str(error) or type(error).__name__)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def _decoded(said: bytes | str) -> str:
@@ -114,11 +273,17 @@ class Outcome:
     sent: int = 0
     deferred: int = 0
     failed: int = 0
+    lost: int = 0
+    """Sent by us although the lease was lost meanwhile: perhaps sent twice."""
     unreachable: str | None = None
 
 
 class Deliverer:
     """Sends what is due, one mail after the other over one kept connection.
+
+    At any moment there is at most one mail whose content is out and whose row is not settled:
+    however this process ends, it repeats no more than that one (threats.md, REL-2). What is done
+    meanwhile can be undone: the next letters are rendered, and the next envelope is announced.
 
     *transaction* opens a short write transaction and commits it; *clock* says what time it is;
     *stopping* is asked between two mails.
@@ -143,30 +308,25 @@ class Deliverer:
         self._lasting = lasting
         self._connection: Connection | None = None
         self._until = 0.0
+        self._after = UUID(int=0)
+        self._silences = 0
 
     def run(self) -> Outcome:
-        """Lease one batch and settle every row of it."""
+        """Lease one batch and settle every row of it; after trouble, one mail alone comes first."""
         outcome = Outcome()
         with self._transaction() as session:
-            mails = outbox.lease(
-                session,
-                self._owner,
-                now=self._clock(),
-                limit=self._batch,
-                lasting=self._lasting,
-            )
-        outcome.leased = len(mails)
-        # Half the lease is left for the last mail: a slow server must not make us send what
-        # another worker has taken over meanwhile (threats.md, REL-3).
-        self._until = time.monotonic() + self._lasting.total_seconds() / 2
-        for number, mail in enumerate(mails):
-            if self._stopping() or time.monotonic() > self._until:
-                self._release(mails[number:])
-                break
-            self._one(mail, outcome)
-            if outcome.unreachable:
-                self._release(mails[number:])
-                break
+            trying = breaker.take_the_try(session, now=self._clock())
+            if trying is False:
+                outcome.unreachable = "left alone for a while"
+                return outcome
+            mails = self._lease(session, 1 if trying else self._batch)
+        self._round(mails, outcome, connecting=bool(trying))
+        if trying and outcome.unreachable is None:
+            with self._transaction() as session:
+                breaker.close(session)
+                mails = self._lease(session, self._batch)
+            log.info("the mail server answers again")
+            self._round(mails, outcome)
         if len(mails) < self._batch:
             self.close()
         return outcome
@@ -177,31 +337,100 @@ class Deliverer:
             self._connection.close()
             self._connection = None
 
-    def _release(self, mails: list[Leased]) -> None:
-        with self._transaction() as session:
-            for mail in mails:
-                outbox.release(session, mail, now=self._clock())
+    def _lease(self, session: Session, limit: int) -> list[Leased]:
+        now = self._clock()
+        mails = outbox.lease(
+            session, self._owner, now=now, limit=limit, lasting=self._lasting, after=self._after
+        )
+        if mails:
+            self._after = mails[-1].tenant_id
+        # Half the lease is left for the last mail: a slow server must not make us send what
+        # another worker has taken over meanwhile (threats.md, REL-3).
+        self._until = time.monotonic() + self._lasting.total_seconds() / 2
+        # What a worker held when it died is tried one by one: the innocent go out, and the one
+        # that kills again does so alone (threats.md, REL-6).
+        suspects = [mail for mail in mails if mail.crashes]
+        chosen = [mail for mail in mails if not mail.crashes] or suspects[:1]
+        for mail in suspects:
+            if mail is not chosen[0]:
+                outbox.release(session, mail, now=now)
+        return chosen
 
-    def _write(self, what: Callable[[Session], bool]) -> bool:
-        """Settle a row in a transaction of its own, waiting for a database that is locked or away.
-
-        Giving up would send the mail again when its lease is over.
-        """
-        while True:
-            try:
-                with self._transaction() as session:
-                    return what(session)
-            except DBAPIError:
-                if time.monotonic() > self._until:
-                    raise
-                time.sleep(0.2)
-
-    def _one(self, mail: Leased, outcome: Outcome) -> None:
-        if mail.crashes >= outbox.MAX_CRASHES:
-            self._settle(mail, outbox.failed, "No attempt ever came to an end.", outcome)
-            return
+    def _round(self, mails: list[Leased], outcome: Outcome, *, connecting: bool = False) -> None:
+        """Send *mails*; *connecting* asks for a connection even if there are none."""
+        outcome.leased += len(mails)
+        batch = _Batch(mails, self._parcel)
+        batch.prepare(2)
         try:
-            message = compose.message(
+            if connecting:
+                self._reached()
+            while batch.ready and not self._stopping() and time.monotonic() < self._until:
+                self._one(batch, outcome)
+                batch.prepare(2)
+        except Unreachable as error:
+            self._trip(error.trouble, outcome)
+        self._park(batch, outcome)
+        self._release(batch.left)
+
+    def _one(self, batch: "_Batch", outcome: Outcome) -> None:
+        """Send the first that is ready, and settle it before the next one's content goes out."""
+        parcel, following = batch.ready[0], batch.following
+        answer: Reply | Silence
+        try:
+            answer = self._send(parcel, following, lambda: batch.prepare(3))
+        except Silence as error:
+            answer = error
+        batch.ready.popleft()
+        if not self._settle(parcel.mail, answer, following, outcome):
+            # Cancelled, or another worker's by now: whatever was announced is taken back.
+            batch.ready.popleft()
+            if self._connection is not None:
+                self._connection.take_back()
+        self._park(batch, outcome)
+        if isinstance(answer, Reply):
+            self._silences = 0
+            return
+        self._silences += 1
+        if self._silences >= SILENCES:
+            raise Unreachable(str(answer), refused=False)
+
+    def _send(
+        self, parcel: Parcel, following: Parcel | None, meanwhile: Callable[[], None]
+    ) -> Reply:
+        """Hand one mail to the server. Raises Silence, or Unreachable when it is not to blame."""
+        while True:
+            connection = self._reached()
+            is_fresh = not connection.answered
+            try:
+                refused = connection.announce(parcel)
+            except Silence:
+                # A connection that has carried mail may be closed at any time.
+                if is_fresh:
+                    raise
+                continue
+            if refused is None:
+                break
+            if refused.code in _ABOUT_US:
+                raise Unreachable(refused.words, refused=True)
+            if refused.code != 421 or is_fresh:
+                return refused
+        connection.hand_over(parcel, following)
+        meanwhile()
+        return connection.answer()
+
+    def _reached(self) -> Connection:
+        """A connection on which a mail may begin. Raises Unreachable."""
+        if self._connection is None or self._connection.host is None:
+            self._connection = None
+            self._connection = Connection(current_app.extensions["mail"])
+        return self._connection
+
+    def _parcel(self, mail: Leased) -> Parcel:
+        """Render *mail*. Raises Unfit; DBAPIError when the database is away for the moment."""
+        if mail.crashes >= outbox.MAX_CRASHES:
+            raise Unfit("No attempt ever came to an end.")
+        try:
+            letter = compose.message(
                 mail.template,
                 mail.context,
                 tenant_id=mail.tenant_id,
@@ -210,51 +439,118 @@ class Deliverer:
                 language=mail.language,
                 pictures=self._pictures,
             )
+            if not _MAILBOX.fullmatch(mail.recipient):
+                raise source.UnfitHeader("not one address")
+            content = source.of(letter, recipient=mail.recipient, date=self._clock())
+        except DBAPIError:
+            raise
         except Exception as error:  # a row that cannot be rendered must not stop the others (REL-6)
             log.exception("mail cannot be rendered", extra={"outbox_id": str(mail.id)})
-            self._settle(
-                mail, outbox.failed, f"Cannot be rendered: {type(error).__name__}", outcome
-            )
-            return
-        try:
-            if self._connection is None:
-                self._connection = Connection(current_app.extensions["mail"])
-                self._connection.host = self._connection.configure_host()
-            refused = self._connection.deliver(message)
-        except Unreachable as error:
-            self._connection = None
-            outcome.unreachable = str(error)
-            return
-        except (OSError, smtplib.SMTPException) as error:
-            self.close()
-            self._settle(mail, outbox.later, _words(error), outcome)
-            return
-        except Exception as error:  # a header or an address that SMTP has no words for (REL-6)
-            log.exception("mail cannot be sent", extra={"outbox_id": str(mail.id)})
-            self.close()
-            self._settle(mail, outbox.failed, f"Cannot be sent: {type(error).__name__}", outcome)
-            return
-        if refused is None:
-            # Before QUIT, and by itself: a crash from here on repeats nothing (threats.md, REL-2).
-            kept = self._write(lambda session: outbox.sent(session, mail, now=self._clock()))
-            outcome.sent += 1
-            if not kept:
-                log.warning("lease was lost while sending", extra={"outbox_id": str(mail.id)})
-            return
-        code, words = refused
-        if code == 421:
-            self.close()
-        self._settle(mail, outbox.failed if 500 <= code < 600 else outbox.later, words, outcome)
+            raise Unfit(f"Cannot be rendered: {type(error).__name__}") from error
+        return Parcel(mail, mail.recipient, content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
 
     def _settle(
-        self, mail: Leased, how: Callable[..., bool], reason: str, outcome: Outcome
-    ) -> None:
-        self._write(lambda session: how(session, mail, reason, now=self._clock()))
-        if how is outbox.failed:
-            outcome.failed += 1
-        else:
-            outcome.deferred += 1
+        self, mail: Leased, answer: Reply | Silence, following: Parcel | None, outcome: Outcome
+    ) -> bool:
+        """Write down what became of *mail*, in a transaction of its own and before QUIT: a crash
+        from here on repeats nothing (threats.md, REL-2).
+
+        Returns whether *following* may still be sent.
+        """
+        reason = answer.words if isinstance(answer, Reply) else str(answer)
+        good = isinstance(answer, Reply) and answer.is_good
+        final = isinstance(answer, Reply) and answer.is_final
+
+        def write(session: Session) -> tuple[bool, bool]:
+            now = self._clock()
+            if good:
+                kept = outbox.sent(session, mail, now=now)
+            else:
+                how = outbox.failed if final else outbox.later
+                kept = how(session, mail, reason, now=now)
+            return kept, following is None or outbox.is_ours(session, following.mail)
+
+        kept, ours = self._write(write)
+        if good:
+            outcome.sent += 1
+            if not kept:
+                outcome.lost += 1
+                log.warning("lease was lost while sending", extra={"outbox_id": str(mail.id)})
+            return ours
+        outcome.failed += final
+        outcome.deferred += not final
         log.info(
             "mail not sent",
-            extra={"outbox_id": str(mail.id), "how": how.__name__, "reason": reason},
+            extra={
+                "outbox_id": str(mail.id),
+                "how": "failed" if final else "later",
+                "reason": reason,
+            },
         )
+        return ours
+
+    def _park(self, batch: "_Batch", outcome: Outcome) -> None:
+        """Fail what cannot be sent at all; never while a mail's fate is open."""
+        while batch.unfit:
+            mail, reason = batch.unfit.pop()
+            self._settle(mail, Reply(500, reason), None, outcome)
+
+    def _trip(self, trouble: Trouble, outcome: Outcome) -> None:
+        with self._transaction() as session:
+            again_at = breaker.trip(session, trouble, now=self._clock())
+        outcome.unreachable = trouble.reason
+        log.warning(
+            "the mail server is left alone for a while",
+            extra={"reason": trouble.reason, "again_at": again_at.isoformat()},
+        )
+
+    def _release(self, mails: list[Leased]) -> None:
+        if mails:
+            with self._transaction() as session:
+                for mail in mails:
+                    outbox.release(session, mail, now=self._clock())
+
+    def _write(self, what: Callable[[Session], T]) -> T:
+        """Run *what* in a transaction, waiting for a database that is locked or away as long as the
+        lease lasts: giving up would send the mail again afterwards.
+        """
+        ends = self._until + self._lasting.total_seconds() / 2
+        while True:
+            try:
+                with self._transaction() as session:
+                    return what(session)
+            except DBAPIError:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.2)
+
+
+class _Batch:
+    """Leased mails on their way from row to parcel."""
+
+    def __init__(self, mails: list[Leased], parcel: Callable[[Leased], Parcel]) -> None:
+        self._waiting = deque(mails)
+        self._parcel = parcel
+        self.ready: deque[Parcel] = deque()
+        self.unfit: list[tuple[Leased, str]] = []
+
+    def prepare(self, count: int) -> None:
+        """Have *count* ready, if there are as many; fewer while the database is away."""
+        while self._waiting and len(self.ready) < count:
+            try:
+                self.ready.append(self._parcel(self._waiting[0]))
+            except Unfit as error:
+                self.unfit.append((self._waiting[0], str(error)))
+            except DBAPIError:
+                return
+            self._waiting.popleft()
+
+    @property
+    def following(self) -> Parcel | None:
+        """The one after the first."""
+        return self.ready[1] if len(self.ready) > 1 else None
+
+    @property
+    def left(self) -> list[Leased]:
+        """What nobody has begun to send."""
+        return [parcel.mail for parcel in self.ready] + list(self._waiting)

@@ -8,11 +8,25 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnClause,
+    Integer,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
-from b2b.models.base import new_id
-from b2b.models.mail import MailState, OutboxMessage
+from b2b.models.base import Id, UTCDateTime, new_id
+from b2b.models.mail import MailPause, MailState, OutboxMessage
 from b2b.models.prepared import Prepared
 
 LEASE = timedelta(minutes=5)
@@ -20,7 +34,7 @@ LEASE = timedelta(minutes=5)
 GIVE_UP = timedelta(hours=72)
 _WAITS = [1, 2, 4, 8, 16, 32, 60]
 """Minutes before each next attempt; the last one repeats (threats.md, REL-4)."""
-MAX_CRASHES = 10
+MAX_CRASHES = 5
 """Attempts in a row that never came to an end, after which a mail is parked (threats.md, REL-6)."""
 
 
@@ -104,50 +118,99 @@ class Leased:
     created_at: datetime
 
 
-def has_due(session: Session, *, now: datetime) -> bool:
-    """Whether there is anything to lease; a read, so that an idle worker takes no write lock."""
+# The walk's own words: a partial index is used for sure where its condition stands literally.
+_queued: ColumnClause[str] = literal_column("'queued'")
+
+
+def _turns() -> Select[UUID]:
+    """Tenants after `after` with a mail that is due, from tenant to tenant: one step into the index
+    for each that has mail waiting, however much. Paused ones are passed over.
+    """
+    box = OutboxMessage.__table__
+    first = (
+        select(box.c.tenant_id)
+        .where(box.c.state == _queued, box.c.tenant_id > bindparam("after", type_=Id))
+        .order_by(box.c.tenant_id)
+        .limit(1)
+    )
+    walk = select(first.scalar_subquery().label("tenant_id")).cte("walk", recursive=True)
+    onward = box.alias("onward")
+    following = (
+        select(onward.c.tenant_id)
+        .where(onward.c.state == _queued, onward.c.tenant_id > walk.c.tenant_id)
+        .order_by(onward.c.tenant_id)
+        .limit(1)
+    )
+    walk = walk.union_all(
+        select(following.scalar_subquery()).select_from(walk).where(walk.c.tenant_id.is_not(None))
+    )
+    due = box.alias("due")
     return (
-        session.execute(
-            select(OutboxMessage.due_at)
-            .where(OutboxMessage.state == MailState.QUEUED, OutboxMessage.due_at <= now)
-            .limit(1)
-        ).first()
-        is not None
+        select(walk.c.tenant_id)
+        .where(
+            walk.c.tenant_id.is_not(None),
+            exists().where(
+                due.c.tenant_id == walk.c.tenant_id,
+                due.c.state == _queued,
+                due.c.due_at <= bindparam("now", type_=UTCDateTime),
+            ),
+            ~exists().where(MailPause.tenant_id == walk.c.tenant_id),
+        )
+        .limit(bindparam("limit", type_=Integer))
     )
 
 
-def lease(
-    session: Session, owner: str, *, now: datetime, limit: int, lasting: timedelta = LEASE
-) -> list[Leased]:
-    """Take up to *limit* due rows, for the time of *lasting*; nobody else gets them meanwhile.
+_TURNS = _turns()
+_NOBODY = UUID(int=0)
 
-    The attempt is counted before it is made, so that a row which kills its worker is parked at
-    last.
+
+def turns(session: Session, *, now: datetime, limit: int, after: UUID = _NOBODY) -> list[UUID]:
+    """Up to *limit* tenants that may send now, in the order of their ids from *after* on and then
+    from the beginning; a read.
+
+    Each gets its turn, so that one tenant's ten thousand letters do not hold up another's only one
+    (threats.md, REL-6).
     """
+
+    def walk(start: UUID, most: int) -> list[UUID]:
+        return list(session.scalars(_TURNS, {"after": start, "now": now, "limit": most}))
+
+    found = walk(after, limit)
+    if len(found) < limit and after != _NOBODY:
+        found += [
+            tenant_id for tenant_id in walk(_NOBODY, limit - len(found)) if tenant_id <= after
+        ]
+    return found
+
+
+def _taking() -> Any:
     due = (
         select(OutboxMessage.tenant_id, OutboxMessage.id)
-        .where(OutboxMessage.state == MailState.QUEUED, OutboxMessage.due_at <= now)
-        .order_by(OutboxMessage.due_at)
-        .limit(limit)
+        .where(
+            OutboxMessage.tenant_id == bindparam("whose", type_=Id),
+            OutboxMessage.state == _queued,
+            OutboxMessage.due_at <= bindparam("now", type_=UTCDateTime),
+        )
+        .order_by(OutboxMessage.due_at, OutboxMessage.created_at)
+        .limit(bindparam("room", type_=Integer))
         .with_for_update(skip_locked=True)
         # Materialized: as a plain subquery PostgreSQL may run it again and pass the limit.
         .cte("due")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    taken = session.execute(
+    return (
         update(OutboxMessage)
         .where(
             tuple_(OutboxMessage.tenant_id, OutboxMessage.id).in_(select(due)),
-            OutboxMessage.state == MailState.QUEUED,
+            OutboxMessage.state == _queued,
         )
         .values(
-            due_at=now + lasting,
-            lease_owner=owner,
+            due_at=bindparam("until", type_=UTCDateTime),
+            lease_owner=bindparam("owner"),
             attempts=OutboxMessage.attempts + 1,
             # Whoever had it last never settled it.
-            crashes=case(
-                (OutboxMessage.lease_owner.is_not(None), OutboxMessage.crashes + 1), else_=0
-            ),
+            crashes=OutboxMessage.crashes
+            + case((OutboxMessage.lease_owner.is_not(None), 1), else_=0),
             fence=OutboxMessage.fence + 1,
         )
         .returning(
@@ -165,7 +228,41 @@ def lease(
         )
         .execution_options(synchronize_session=False)
     )
-    return sorted((Leased(*found) for found in taken), key=lambda mail: mail.id)
+
+
+_TAKE = _taking()
+
+
+def lease(
+    session: Session,
+    owner: str,
+    *,
+    now: datetime,
+    limit: int,
+    lasting: timedelta = LEASE,
+    after: UUID = _NOBODY,
+) -> list[Leased]:
+    """Take up to *limit* due rows, for the time of *lasting*; nobody else gets them meanwhile.
+
+    Tenants share the room, beginning with the one after *after*; give the last one's id for the
+    next time. The attempt is counted before it is made, so that a row which kills its worker is
+    parked at last.
+    """
+    waiting = turns(session, now=now, limit=limit, after=after)
+    taken: list[Leased] = []
+    for number, tenant_id in enumerate(waiting):
+        found = session.execute(
+            _TAKE,
+            {
+                "whose": tenant_id,
+                "now": now,
+                "room": -(-(limit - len(taken)) // (len(waiting) - number)),
+                "until": now + lasting,
+                "owner": owner,
+            },
+        )
+        taken += sorted((Leased(*row) for row in found), key=lambda mail: mail.id)
+    return taken
 
 
 def take_back(session: Session, gone: Callable[[str], bool], *, now: datetime) -> int:
@@ -184,7 +281,12 @@ def take_back(session: Session, gone: Callable[[str], bool], *, now: datetime) -
     done = session.execute(
         update(OutboxMessage)
         .where(OutboxMessage.state == MailState.QUEUED, OutboxMessage.lease_owner.in_(dead))
-        .values(due_at=now, lease_owner=None, fence=OutboxMessage.fence + 1)
+        .values(
+            due_at=now,
+            lease_owner=None,
+            fence=OutboxMessage.fence + 1,
+            crashes=OutboxMessage.crashes + 1,
+        )
         .execution_options(synchronize_session=False)
     )
     return done.rowcount  # type: ignore[attr-defined]
@@ -206,9 +308,46 @@ def _settle(session: Session, mail: Leased, **values: Any) -> bool:
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
+def _of_mail() -> tuple[Any, ...]:
+    return (
+        OutboxMessage.tenant_id == bindparam("whose", type_=Id),
+        OutboxMessage.id == bindparam("which", type_=Id),
+        OutboxMessage.fence == bindparam("held"),
+    )
+
+
+_SENT = Prepared(
+    update(OutboxMessage)
+    .where(
+        *_of_mail(),
+        # Cancelled while it was on its way: it has gone out, and that is what people must read.
+        OutboxMessage.state.in_([_queued, literal_column("'cancelled'")]),
+    )
+    .values(
+        state=literal_column("'sent'"),
+        lease_owner=null(),
+        last_error=null(),
+        settled_at=bindparam("at", type_=UTCDateTime),
+    )
+    .returning(OutboxMessage.fence)
+)
+_OURS = Prepared(select(OutboxMessage.fence).where(*_of_mail(), OutboxMessage.state == _queued))
+
+
 def sent(session: Session, mail: Leased, *, now: datetime) -> bool:
     """The mail server took it. False: the lease was lost, the row is somebody else's."""
-    return _settle(session, mail, state=MailState.SENT, settled_at=now, last_error=None)
+    return bool(
+        _SENT.all(
+            session.connection(), whose=mail.tenant_id, which=mail.id, held=mail.fence, at=now
+        )
+    )
+
+
+def is_ours(session: Session, mail: Leased) -> bool:
+    """Whether the lease is still ours and nobody has cancelled the mail."""
+    return bool(
+        _OURS.all(session.connection(), whose=mail.tenant_id, which=mail.id, held=mail.fence)
+    )
 
 
 def later(session: Session, mail: Leased, reason: str, *, now: datetime) -> bool:
@@ -217,7 +356,7 @@ def later(session: Session, mail: Leased, reason: str, *, now: datetime) -> bool
         return failed(session, mail, reason, now=now)
     minutes = _WAITS[min(mail.attempts, len(_WAITS)) - 1]
     wait = timedelta(seconds=minutes * 60 * (0.9 + secrets.randbelow(201) / 1000))
-    return _settle(session, mail, due_at=now + wait, last_error=reason[:512])
+    return _settle(session, mail, due_at=now + wait, crashes=0, last_error=reason[:512])
 
 
 def release(session: Session, mail: Leased, *, now: datetime) -> bool:

@@ -31,7 +31,8 @@ class OutboxMessage(Base):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        Index("ix_outbox_due", "due_at",
+        # The tenant leads, so that each has its turn; created_at tells the age of the oldest.
+        Index("ix_outbox_by_turn", "tenant_id", "due_at", "created_at",
               sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'")),
         Index("ix_outbox_failed", "tenant_id", "id",
               sqlite_where=text("state = 'failed'"), postgresql_where=text("state = 'failed'")),
@@ -81,6 +82,8 @@ class MailPause(Base):
     paused_at: Mapped[datetime] = mapped_column(UTCDateTime)
     again_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     """When the worker tries once more by itself; None waits for an admin."""
+    refused: Mapped[bool] = mapped_column(default=False)
+    """The mail server wants nothing from us, rather than being out of reach for a while."""
 
 
 class MailRefusal(Base):

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("paused_by", sa.String(length=256), nullable=True),
         sa.Column("paused_at", types.UTCDateTime(), nullable=False),
         sa.Column("again_at", types.UTCDateTime(), nullable=True),
+        sa.Column("refused", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_mail_pauses")),
         sqlite_with_rowid=False,
     )
@@ -187,6 +188,14 @@ def upgrade() -> None:
     )
     for name, column in _LISTS.items():
         op.create_index(name, "invitations", ["tenant_id", column, "valid_from", "id"])
+    op.drop_index("ix_outbox_due", table_name="outbox")
+    op.create_index(
+        "ix_outbox_by_turn",
+        "outbox",
+        ["tenant_id", "due_at", "created_at"],
+        sqlite_where=sa.text("state = 'queued'"),
+        postgresql_where=sa.text("state = 'queued'"),
+    )
     op.create_index(
         "ix_outbox_failed",
         "outbox",
@@ -216,6 +225,14 @@ def downgrade() -> None:
     op.drop_column("tenants", "technical_contact")
     op.drop_column("tenant_policies", "drop_unsigned_messages")
     op.drop_index("ix_outbox_failed", table_name="outbox")
+    op.drop_index("ix_outbox_by_turn", table_name="outbox")
+    op.create_index(
+        "ix_outbox_due",
+        "outbox",
+        ["due_at"],
+        sqlite_where=sa.text("state = 'queued'"),
+        postgresql_where=sa.text("state = 'queued'"),
+    )
     op.drop_index("ix_memberships_by_name", table_name="memberships")
     for name in _LISTS:
         op.drop_index(name, table_name="invitations")

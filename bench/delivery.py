@@ -1,0 +1,139 @@
+"""Real invitations, both parts rendered, sent by one worker to the bundled sink over SMTP.
+
+Everything is durable on both sides: a mail counts when the sink has it on disk and the outbox says
+so. `SCALE=full` sends 20,000.
+"""
+
+import json
+import os
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+from sqlalchemy import func, select
+
+from b2b import create_app, worker
+from b2b.actor import Actor
+from b2b.extensions import db
+from b2b.models import MailState, OutboxMessage, Tenant, User
+from b2b.services import invitations, users
+from bench.programs import ROOT, free_port, python, running
+from bench.report import Result
+from config import Config
+
+BAR = 500.0
+COUNTS = {"full": 20_000}
+FEWER = 2_000
+AT_ONCE = 50
+"""Invitations in one transaction, as the form takes them."""
+
+
+def run() -> Result:
+    """One run from a full outbox to an empty one."""
+    count = COUNTS.get(os.environ.get("SCALE", ""), FEWER)
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(Path(folder), count)
+
+
+def _measure(folder: Path, count: int) -> Result:
+    web, smtp = free_port(), free_port()
+    settings = {
+        "DATA_DIR": str(folder / "ours"),
+        "PORT": str(web),
+        "SMTP_PORT": str(smtp),
+        "RATE_LIMITS": "off",
+        "LOG_LEVEL": "WARNING",
+    }
+    flask = python("-m", "flask", "--app", "app")
+    with running([*flask, "up"], web, **settings):
+        pass  # the very first start makes the demo
+    app = create_app(Config.from_environment({**os.environ, **settings}))
+    with app.app_context():
+        before = _states().get(MailState.SENT, 0)
+        _invite(count)
+        with _part([*flask, "sink"], settings), running([*flask, "web"], web, **settings):
+            caught = _caught(web)
+            begun = time.monotonic()
+            with _part([*flask, "worker"], settings):
+                while (left := _states().get(MailState.QUEUED, 0)) and (
+                    time.monotonic() - begun < count / 20
+                ):
+                    time.sleep(0.05)
+                took = time.monotonic() - begun
+            caught = _caught(web) - caught
+            sent = _states().get(MailState.SENT, 0) - before
+    whole = left == 0 and caught == sent == count
+    rate = count / took
+    return Result(
+        name="invitations delivered a second, one worker",
+        value=rate if whole else 0.0,
+        bar=BAR,
+        detail=f"{count:,} mails in {took:.1f} s from the worker's start on; outbox: {left:,} left,"
+        f" {sent:,} sent; sink: {caught:,} caught",
+        at_least=True,
+    )
+
+
+def _invite(count: int) -> None:
+    """So many pending guests of WoodGrove, invited by John Doe."""
+    with worker.transaction() as session:
+        john = session.scalars(select(User).where(User.display_name == "John Doe")).first()
+        assert john is not None
+        tenant = session.get_one(Tenant, john.tenant_id)
+        facts = (tenant.id, tenant.display_name, tenant.primary_domain)
+        person = (john.id, john.display_name, john.user_principal_name, john.mail)
+        roles = users.roles_of(session, tenant.id, john.id)
+    for first in range(0, count, AT_ONCE):
+        with worker.transaction() as session:
+            actor = Actor(
+                *facts,
+                now=datetime.now(UTC),
+                user_id=person[0],
+                display_name=person[1],
+                user_principal_name=person[2],
+                mail=person[3],
+                roles=roles,
+            )
+            invitations.invite_many(
+                session,
+                actor,
+                addresses_text=[
+                    f"guest-{number:06}@partner.example"
+                    for number in range(first, min(first + AT_ONCE, count))
+                ],
+                message="Hi, the drawings for the Harbour Street site are ready.",
+            )
+
+
+def _states() -> dict[MailState, int]:
+    try:
+        found = db.session.execute(
+            select(OutboxMessage.state, func.count().label("count")).group_by(OutboxMessage.state)
+        ).all()
+        return {row.state: row.count for row in found}
+    finally:
+        db.session.remove()
+
+
+def _caught(web: int) -> int:
+    address = f"http://localhost:{web}/mail/api/v1/messages?limit=1"
+    with closing(urllib.request.urlopen(address, timeout=10)) as answer:
+        return int(json.load(answer)["total"])
+
+
+@contextmanager
+def _part(command: list[str], settings: dict[str, str]) -> Iterator[None]:
+    """A part without a page to ask whether it is there."""
+    process = Popen(
+        command, cwd=ROOT, env={**os.environ, **settings}, stdout=DEVNULL, stderr=DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(40)
