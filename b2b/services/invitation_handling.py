@@ -22,6 +22,7 @@ from b2b.services import (
     invitation_quotas,
     invitation_states,
     invitations,
+    mail_refusals,
     permissions,
     policies,
     users,
@@ -141,10 +142,12 @@ def _entry(activity: Activity, user: User, *changes: Change, **detail: Any) -> E
 def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
     """Send a new link; the old one is dead at once, and so is its mail if it still waits.
 
-    Raises NotFound, Denied, Throttled, Conflict when it was accepted, Invalid when the domain is
-    blocked by now.
+    Raises NotFound, Denied, Throttled, Invalid when the domain is blocked by now, Conflict when it
+    was accepted, or when the person wants no more invitations.
     """
     user, invitation, policy = _handled(session, actor, user_id, Handling.RESEND)
+    address = addresses.parse(invitation.invited_address, rules="rfc")
+    mail_refusals.require_wanted(session, actor.tenant_id, address)
     invitation_quotas.within_rate(session, actor, 1)
     invitation_quotas.repeats_within_rate(session, actor, 1)
     tenant = session.get(Tenant, actor.tenant_id)
@@ -160,7 +163,6 @@ def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
         applications=[tile.name for tile in applications.tiles(session, tenant.id, user.id)],
         groups=[group.display_name for group in groups.of_user(session, tenant.id, user.id)],
     )
-    address = addresses.parse(invitation.invited_address, rules="rfc")
     [row] = letters.rows(
         actor,
         wording,

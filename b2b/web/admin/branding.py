@@ -17,6 +17,7 @@ from b2b.services.branding import Settings
 from b2b.services.permissions import Action
 from b2b.web import brand, context
 from b2b.web.admin import bp
+from b2b.web.admin.invitations import in_frame
 from b2b.web.context import actor, allowed, takes_up_to, writing
 from b2b.web.errors import say
 from b2b.web.forms import AtMost, Choice, Form
@@ -171,7 +172,7 @@ def branding_preview() -> ResponseReturnValue:
             message = gettext("Here stands what the inviter writes, if anything.")
         letter, drafts = branding.draft(db.session(), actor(), wanted, message=message)
     except Refused as error:
-        return as_letter(make_response(render_template("mail/refused.html", why=say(error))))
+        return in_frame(say(error))
     rendered = compose.render(
         letter["template"],
         letter["context"],

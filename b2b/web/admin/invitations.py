@@ -46,7 +46,7 @@ from b2b.services.invitees import InvalidAddresses
 from b2b.services.permissions import Action
 from b2b.web import context
 from b2b.web.admin import bp
-from b2b.web.brand import as_uuid
+from b2b.web.brand import as_uuid, letter_pictures
 from b2b.web.context import actor, actor_or_none, allowed, writing
 from b2b.web.errors import say
 from b2b.web.forms import AtMost, Choice, Form, required
@@ -248,14 +248,22 @@ def invite() -> ResponseReturnValue:
     return page, made.status
 
 
-def after(outcomes: list[Invited], form: InviteForm) -> str:
+def after(
+    outcomes: list[Invited],
+    form: InviteForm,
+    *,
+    person: str = "admin.user",
+    results: str = "admin.invite_result",
+) -> str:
     """Where the browser goes: one person who was mailed is shown himself, else what became of
     each.
+
+    *person* and *results* are the endpoints of those two pages.
     """
     [first, *others] = outcomes
     if not others and not first.unsubscribed and not form.wants_link:
         flash(_sentence(first), "ok")
-        return url_for("admin.user", user_id=first.user_id)
+        return url_for(person, user_id=first.user_id)
     handed: dict[UUID, int] = {}
     if form.wants_link:
         found = invitation_results.lines(
@@ -271,7 +279,7 @@ def after(outcomes: list[Invited], form: InviteForm) -> str:
         ]
         for outcome in outcomes
     ]
-    return url_for("admin.invite_result")
+    return url_for(results)
 
 
 def _sentence(outcome: Invited) -> str:
@@ -306,12 +314,19 @@ def invite_result() -> ResponseReturnValue:
     """What became of each address of the form that was sent last, with links that were asked
     for.
     """
+    shown = results_of_last_form()
+    if shown is None:
+        return redirect(url_for(".users", view="waiting"), 303)
+    return render_template("admin/users/invited.html", outcomes=shown)
+
+
+def results_of_last_form() -> list[Outcome] | None:
+    """What became of each address; None when this browser has sent no form."""
     kept = flask.session.get(_RESULTS)
     if not kept:
-        return redirect(url_for(".users", view="waiting"), 303)
+        return None
     found = invitation_results.lines(db.session(), actor(), [UUID(row[0]) for row in kept])
-    shown = [_outcome(found[UUID(row[0])], row) for row in kept if UUID(row[0]) in found]
-    return render_template("admin/users/invited.html", outcomes=shown)
+    return [_outcome(found[UUID(row[0])], row) for row in kept if UUID(row[0]) in found]
 
 
 def _outcome(line: invitation_results.Line, row: list[Any]) -> Outcome:
@@ -390,6 +405,7 @@ def preview() -> Response:
         letter["context"],
         tenant_id=actor().tenant_id,
         language=letter["language"],
+        pictures=letter_pictures(),
     )
     if shape == "text":
         head = gettext(
