@@ -2,6 +2,7 @@
 
 from b2b.models.application import (
     DEFAULT_ACCESS,
+    Application,
     AppRole,
     AppRoleAssignment,
     PrincipalType,
@@ -15,17 +16,20 @@ from b2b.models.job import Job, JobState
 from b2b.models.mail import EVERYWHERE, MailPause, MailRefusal, MailState, OutboxMessage
 from b2b.models.picture import Picture, PictureKind
 from b2b.models.role import DirectoryRoleAssignment, Role
+from b2b.models.saved_view import SavedView
 from b2b.models.session import Attempts, Passcode, PasscodePurpose, Session, SetupLink
 from b2b.models.tenant import (
     AllowInvitesFrom,
     Domain,
     DomainList,
+    GuestAccess,
     InvitationLayout,
     LandingPages,
     Tenant,
     TenantKind,
     TenantPolicy,
 )
+from b2b.models.token import AuthorizationCode, SigningKey
 from b2b.models.user import (
     ExternalUserState,
     Identity,
@@ -48,15 +52,18 @@ __all__ = [
     "AllowInvitesFrom",
     "AppRole",
     "AppRoleAssignment",
+    "Application",
     "Attempts",
     "AuditEvent",
     "AuditSequence",
+    "AuthorizationCode",
     "Base",
     "DirectoryRoleAssignment",
     "Domain",
     "DomainList",
     "ExternalUserState",
     "Group",
+    "GuestAccess",
     "Identity",
     "Invitation",
     "InvitationLayout",
@@ -80,10 +87,12 @@ __all__ = [
     "Provider",
     "ProxyAddress",
     "Role",
+    "SavedView",
     "ServicePrincipal",
     "Session",
     "SetupLink",
     "SignIn",
+    "SigningKey",
     "Source",
     "Sponsor",
     "SponsorType",

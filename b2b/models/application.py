@@ -4,13 +4,35 @@ import enum
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, String
+from sqlalchemy import JSON, ForeignKeyConstraint, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from b2b.models.base import Base, Id, UTCDateTime, enum_type, key_type
 
 DEFAULT_ACCESS = UUID(int=0)
 """The role of an assignment to an application that has none (groups-apps-roles.md, section 2)."""
+
+
+class Application(Base):
+    """An app registration: how a program is known to the authorize and token endpoints."""
+
+    __tablename__ = "applications"
+    __table_args__ = (
+        Index("uq_applications_app_id", "app_id", unique=True),
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    app_id: Mapped[UUID] = mapped_column(Id)
+    """The client id; one in the whole installation."""
+    display_name: Mapped[str] = mapped_column(String(256))
+    is_public: Mapped[bool] = mapped_column(default=True)
+    """Has no secret, and must use PKCE."""
+    redirect_uris: Mapped[list[str]] = mapped_column(JSON, default=list)
+    """Compared character by character (threats.md, OIDC-1)."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class ServicePrincipal(Base):

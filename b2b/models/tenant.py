@@ -91,6 +91,14 @@ class LandingPages(enum.StrEnum):
     LISTED = "listed"
 
 
+class GuestAccess(enum.StrEnum):
+    """What guests see of the directory (groups-apps-roles.md, sections 4 and 5)."""
+
+    SAME_AS_MEMBERS = "sameAsMembers"
+    LIMITED = "limited"
+    RESTRICTED = "restricted"
+
+
 class TenantPolicy(Base):
     """External collaboration settings: one row a tenant."""
 
@@ -108,6 +116,10 @@ class TenantPolicy(Base):
     landing_hosts: Mapped[list[str]] = mapped_column(JSON, default=list)
     invitation_days: Mapped[int | None] = mapped_column(default=30)
     """Life of an invitation in days; None is *never expires*."""
+    guest_access: Mapped[GuestAccess] = mapped_column(
+        enum_type(GuestAccess, 16), default=GuestAccess.LIMITED
+    )
+    guests_may_leave: Mapped[bool] = mapped_column(default=True)
     keep_typed_names: Mapped[bool] = mapped_column(default=False)
     drop_unsigned_messages: Mapped[bool] = mapped_column(default=False)
     """As the real service: a message whose inviter has no mail address, or is an application, is
