@@ -22,6 +22,7 @@ from b2b.models import (
     MailState,
     OutboxMessage,
     PrincipalType,
+    ProxyAddress,
     Role,
     ServicePrincipal,
     Source,
@@ -33,7 +34,9 @@ from b2b.models import (
 )
 from b2b.services import (
     applications,
+    groups,
     invitations,
+    owners,
     passwords,
     redemption,
     sign_in,
@@ -159,7 +162,7 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
         woodgrove, "John Doe", "john.doe", Role.GLOBAL_ADMINISTRATOR,
         job_title="IT administrator", department="IT",
     )  # fmt: skip
-    person(woodgrove, "Adele Vance", "adele.vance", job_title="Site manager")
+    adele = person(woodgrove, "Adele Vance", "adele.vance", job_title="Site manager")
     person(contoso, "María-José Carreño", "mj.carreno", Role.GLOBAL_ADMINISTRATOR,
            given_name="María-José", surname="Carreño", preferred_language="en")  # fmt: skip
     person(contoso, "Otto Brandt", "otto.brandt", preferred_language="en",
@@ -167,9 +170,22 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
     minjun = person(contoso, "김민준", "minjun.kim", preferred_language="ko",
                     given_name="민준", surname="김", company_name="Contoso")  # fmt: skip
     for name, local, columns in _QUIET_PEOPLE:
-        person(woodgrove, name, local, signs_in=False, **columns)
+        quiet = person(woodgrove, name, local, signs_in=False, **columns)
+        if local == "nikos.p":
+            # Inviting this address makes a guest without it as mail (invitations.md, section 6).
+            address = "nikos.papadopoulos@harbourworks.example"
+            session.add(
+                ProxyAddress(
+                    tenant_id=woodgrove.tenant_id,
+                    address_key=fold(address),
+                    address=address,
+                    user_id=quiet.id,
+                )
+            )
 
     projects, deliveries, group = _things(session, woodgrove)
+    owners.put(session, woodgrove, groups.owned(group), adele)
+    owners.put(session, woodgrove, applications.owned(deliveries), adele)
     _guests(session, woodgrove, john, minjun, projects, deliveries, group, now)
     return {
         "tenants": [

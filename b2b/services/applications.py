@@ -428,11 +428,11 @@ def add_assignment(
 def remove_assignment(
     session: Session, actor: Actor, application_id: UUID, assignment_id: UUID
 ) -> str:
-    """End an assignment; returns whose it was. Raises Denied, NotFound."""
+    """End an assignment; returns whose it was. Raises Denied, NotFound, Conflict."""
     application = _for_change(session, actor, application_id)
     row = session.get(AppRoleAssignment, (actor.tenant_id, assignment_id))
     if row is None or row.service_principal_id != application.id:
-        raise NotFound(N_("This assignment has ended already."))
+        raise Conflict(N_("This assignment has ended already."))
     name = target = ""
     if row.principal_type is PrincipalType.USER:
         person = session.get_one(User, (actor.tenant_id, row.principal_id))

@@ -387,7 +387,7 @@ def add_member(session: Session, actor: Actor, group_id: UUID, user_id: UUID) ->
 
 
 def remove_member(session: Session, actor: Actor, group_id: UUID, user_id: UUID) -> User:
-    """Take somebody out of a group by hand. Raises as `add_member`."""
+    """Take somebody out of a group by hand. Raises Denied, NotFound for the group, Conflict."""
     group = _for_membership(session, actor, group_id)
     person = session.get(User, (actor.tenant_id, user_id))
     gone = session.execute(
@@ -398,7 +398,7 @@ def remove_member(session: Session, actor: Actor, group_id: UUID, user_id: UUID)
         )
     )
     if person is None or not gone.rowcount:  # type: ignore[attr-defined]
-        raise NotFound(N_("This person is not in the group."))
+        raise Conflict(N_("This person is not in the group."))
     audit.record(session, actor, _membership(Activity.REMOVE_MEMBER, person, group))
     return person
 

@@ -147,7 +147,7 @@ def put(session: Session, actor: Actor, owned: Owned, person: User) -> None:
 
 
 def remove(session: Session, actor: Actor, owned: Owned, user_id: UUID) -> str:
-    """Take ownership away; returns the name. Raises Denied, NotFound."""
+    """Take ownership away; returns the name. Raises Denied, Conflict."""
     audit.lock(session, actor.tenant_id)
     require(session, actor, owned)
     person = session.get(User, (actor.tenant_id, user_id))
@@ -159,7 +159,7 @@ def remove(session: Session, actor: Actor, owned: Owned, user_id: UUID) -> str:
         )
     )
     if person is None or not gone.rowcount:  # type: ignore[attr-defined]
-        raise NotFound(N_("This person is not among the owners."))
+        raise Conflict(N_("This person is not among the owners."))
     audit.record(
         session,
         actor,

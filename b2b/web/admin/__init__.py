@@ -54,7 +54,12 @@ def _navigation() -> dict[str, Any]:
                         "admin.invitations",
                     ),
                     entry(gettext("Invite external user"), "mail", "admin.invite"),
+                    entry(gettext("Groups"), "group", "admin.groups"),
                 ],
+            },
+            {
+                "title": gettext("Access"),
+                "entries": [entry(gettext("Applications"), "apps", "admin.applications")],
             },
             {
                 "title": gettext("Organisation"),
@@ -65,7 +70,9 @@ def _navigation() -> dict[str, Any]:
 
 
 from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
+    applications,
     branding,
+    groups,
     home,
     invitation_list,
     invitations,
