@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -34,10 +35,12 @@ from b2b.models import (
 )
 from b2b.services import (
     applications,
+    branding,
     groups,
     invitations,
     owners,
     passwords,
+    pictures,
     redemption,
     sign_in,
     tenants,
@@ -45,6 +48,7 @@ from b2b.services import (
 )
 
 FILE_NAME = "demo.json"
+_PICTURES = Path(__file__).parent.parent / "static" / "img" / "demo"
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 _WOODGROVE_COLOURS = {
@@ -130,6 +134,7 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
         privacy_url="https://woodgrove.example/privacy",
         privacy_contact="privacy@woodgrove.example",
     )
+    _logos(session, woodgrove)
     contoso = tenants.create(
         session, display_name="Contoso", domain="contoso.example", now=now - timedelta(days=80)
     )
@@ -198,6 +203,18 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
         ],
         "users": written,
     }
+
+
+def _logos(session: Session, woodgrove: Actor) -> None:
+    """WoodGrove has both logos, Contoso has none: initials stand in their place."""
+    tenant = session.get_one(Tenant, woodgrove.tenant_id)
+    made = {
+        name: pictures.make(name, kind, (_PICTURES / f"woodgrove-{name}.png").read_bytes())
+        for name, kind in branding.LOGOS.items()
+    }
+    for picture in made.values():
+        pictures.put(session, tenant.id, tenant.id, picture, woodgrove.now)
+    tenant.branding = _WOODGROVE_COLOURS | {name: one.digest for name, one in made.items()}
 
 
 _QUIET_PEOPLE: list[tuple[str, str, dict[str, Any]]] = [
