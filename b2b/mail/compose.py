@@ -6,11 +6,6 @@ import re
 import textwrap
 from dataclasses import dataclass
 from datetime import datetime
-from email.mime.base import MIMEBase
-from email.mime.multipart import MIMEMultipart
-from email.mime.nonmultipart import MIMENonMultipart
-from email.mime.text import MIMEText
-from email.policy import EmailPolicy
 from email.utils import formataddr
 from typing import Any, cast
 from uuid import UUID
@@ -231,64 +226,13 @@ def _quoted(text: str) -> str:
     return _wrapped(text, "  ")
 
 
-class _Policy(EmailPolicy):
-    """As `email.policy.SMTP`, but a long address in angle brackets stays whole.
-
-    The library would turn it into an encoded word, which mail programs do not read there.
-    """
-
-    def fold(self, name: str, value: str) -> str:
-        """One header, folded."""
-        if name == "List-Unsubscribe":
-            return f"{name}:{self.linesep} {value}{self.linesep}"
-        return super().fold(name, value)
-
-    def fold_binary(self, name: str, value: str) -> bytes:
-        """The same as bytes."""
-        if name == "List-Unsubscribe":
-            return self.fold(name, value).encode("ascii")
-        return super().fold_binary(name, value)
-
-
-_POLICY = _Policy(linesep="\r\n")
-
-
 class Letter(Message):
-    """Flask-Mail's message with inline pictures, which Flask-Mail itself cannot place.
+    """Flask-Mail's message, and the pictures that its HTML names.
 
-    Text and HTML are alternatives of each other, and the pictures belong to the HTML alone
-    (RFC 2387), so that no reader lists them as attachments.
+    `source.of` makes the bytes: Flask-Mail itself knows attachments only, which readers list.
     """
 
     inline: tuple[Inline, ...] = ()
-
-    def _message(self) -> MIMEBase:
-        plain = super()._message()
-        mixed = plain.get_payload()
-        # What Flask-Mail wraps around the alternatives is for attachments, and we have none.
-        alternative = cast(list[Any], mixed)[0]
-        for name, value in plain.items():
-            if name.lower() not in ("content-type", "mime-version"):
-                alternative[name] = value
-        if self.inline:
-            text, html = cast(list[MIMEText], alternative.get_payload())
-            related = MIMEMultipart("related", type="text/html")
-            related.attach(html)
-            for picture in self.inline:
-                related.attach(_part(picture))
-            alternative.set_payload([text, related])
-        alternative.policy = _POLICY
-        return cast(MIMEBase, alternative)
-
-
-def _part(picture: Inline) -> MIMENonMultipart:
-    main, _, sub = picture.media_type.partition("/")
-    part = MIMENonMultipart(main, sub)
-    part["Content-Transfer-Encoding"] = "base64"
-    part["Content-ID"] = f"<{picture.cid}>"
-    part["Content-Disposition"] = "inline"
-    part.set_payload(picture.encoded)
-    return part
 
 
 def message(

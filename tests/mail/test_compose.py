@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from b2b import worker
 from b2b.errors import Refused
 from b2b.extensions import db
-from b2b.mail import compose
+from b2b.mail import compose, source
 from b2b.models import OutboxMessage, Tenant, User
 from tests import factories
 from tests.cast import Cast
@@ -46,8 +46,8 @@ def letter(app: Flask) -> EmailMessage:
         row.template, row.context, tenant_id=row.tenant_id, recipient=row.recipient,
         message_id=row.message_id, language=row.language,
     )  # fmt: skip
-    assert not made.has_bad_headers()
-    parsed = email.message_from_bytes(made.as_bytes(), policy=email.policy.default)
+    content = source.of(made, recipient=row.recipient, date=row.created_at)
+    parsed = email.message_from_bytes(content, policy=email.policy.default)
     assert isinstance(parsed, EmailMessage)
     return parsed
 
