@@ -35,11 +35,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "links": {"b2b.errors", "b2b.keys"},
     "database": {"alembic", "sqlalchemy", "b2b.errors", "b2b.models.prepared"},
 }  # fmt: skip
-FLASK = {"flask", "flask_babel", "flask_mail"}
+FLASK = {"flask", "flask_babel", "flask_mail", "jinja2"}
 FLASK_IN_MAIL = {"compose.py", "delivery.py"}
 EDGES = {"web", "cli.py", "demo.py", "worker.py"}
 """Where transactions begin and end; the sink's store has its own engine."""
-STORIES = ["invitations", "invitation_handling", "redemption", "sign_in"]
+STORIES = [
+    "invitations",
+    "invitation_handling",
+    "redemption",
+    "redemption_reset",
+    "user_handling",
+    "sign_in",
+]
 
 
 def sources(*rooms: str) -> Iterator[Path]:

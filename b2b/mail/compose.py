@@ -7,12 +7,14 @@ import textwrap
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import formataddr
+from gettext import NullTranslations
 from typing import Any, cast
 from uuid import UUID
 
-from flask import current_app, render_template
-from flask_babel import force_locale, format_date, get_locale, gettext
+from flask import current_app
+from flask_babel import force_locale, format_date, get_locale, get_translations, gettext
 from flask_mail import Message
+from jinja2 import Environment
 
 from b2b import links
 from b2b.mail.pictures import Inline, Pictures
@@ -32,6 +34,9 @@ _COLOURS = {
 
 _INVITING = ("invitation", "welcome_back")
 """Letters in an inviter's name; whoever gets them may block further ones (mail.md, section 5)."""
+
+_NAMES = {"tenant_name", "inviter_name", "guest_name"}
+"""Of the directory, where they may be anything: in a letter they stay in one line (MAIL-3)."""
 
 # What rows may lack that were queued before these were known.
 _UNKNOWN: dict[str, Any] = {
@@ -81,6 +86,8 @@ def render(
     """
     with force_locale(_nearest(language)):
         facts = _UNKNOWN | context
+        for name in _NAMES & facts.keys():
+            facts[name] = _plain(facts[name] or "")
         facts |= _secrets(template, context, tenant_id)
         layout = "current" if facts["layout"] == "current" else "classic"
         folder = f"mail/{template}/{layout}" if template == "invitation" else f"mail/{template}"
@@ -95,16 +102,46 @@ def render(
         facts["one_line"] = one_line
         facts["leads_to"] = _host(context.get("redirect_url"))
         facts["url"] = links.absolute
-        subject = _plain(render_template(f"{folder}/subject.txt", **facts))
-        text = render_template(f"{folder}/body.txt", **facts)
+        environment = _environment()
+        subject = _plain(environment.get_template(f"{folder}/subject.txt").render(facts))
+        text = environment.get_template(f"{folder}/body.txt").render(facts)
         return Rendered(
             subject=subject[:200],
             sender_name=_sender(template, facts),
             text=re.sub(r"\n{3,}", "\n\n", text).strip() + "\n",
-            html=render_template(f"{folder}/body.html", **facts),
+            html=environment.get_template(f"{folder}/body.html").render(facts),
             language=str(get_locale()).replace("_", "-"),
             pictures=tuple(picture for picture in shown.values() if picture is not None),
         )
+
+
+def _environment() -> Environment:
+    """The templates' environment for letters in the present language.
+
+    It has the translations at hand: asking for them at every sentence takes as long as all the rest
+    of a letter. Pages cannot do so, since each request has a language of its own.
+    """
+    locale = get_locale()
+    assert locale is not None
+    language = str(locale)
+    known: dict[str, Environment] = current_app.extensions.setdefault("b2b_letters", {})
+    if language not in known:
+        tag, direction = language.replace("_", "-"), locale.text_direction
+        made = current_app.jinja_env.overlay()
+        made.globals = made.globals | {
+            "_": _sentences(get_translations()),
+            "lang": lambda: tag,
+            "text_direction": lambda: direction,
+        }
+        known[language] = made
+    return known[language]
+
+
+def _sentences(translations: NullTranslations) -> Any:
+    """Jinja's own function for sentences: it escapes what is put into them."""
+    bound: Any = Environment(extensions=["jinja2.ext.i18n"])
+    bound.install_gettext_callables(translations.gettext, translations.ngettext, newstyle=True)
+    return bound.globals["gettext"]
 
 
 def _pictures(
