@@ -165,8 +165,8 @@ def test_hostile_letters_reach_the_sink_with_our_headers_alone(
     assert mailroom.deliver().sent == len(BREAKS)
     sources = mailroom.sources()
     assert len(sources) == len(BREAKS)
-    for number, source in enumerate(sources):
-        parsed = email.message_from_bytes(source, policy=email.policy.default)
+    for number, captured in enumerate(sources):
+        parsed = email.message_from_bytes(captured, policy=email.policy.default)
         assert isinstance(parsed, EmailMessage)
         received = {"Received", "Return-Path", "X-Peer", "X-MailFrom", "X-RcptTo"}
         for name in received & set(parsed.keys()):
