@@ -21,7 +21,7 @@ from b2b import clock, database
 from b2b.extensions import db
 from b2b.mail import breaker, outbox
 from b2b.mail.delivery import Deliverer, Outcome
-from b2b.services import attempts, jobs, passcodes, sessions
+from b2b.services import attempts, jobs, passcodes, sessions, users
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -71,8 +71,13 @@ def _purge(session: Session, now: datetime) -> None:
     attempts.purge(session, now)
 
 
+def _purge_people(session: Session, now: datetime) -> None:
+    users.purge(session, now)
+
+
 UPKEEP: dict[str, tuple[timedelta, Callable[[Session, datetime], None]]] = {
     "purge": (timedelta(minutes=10), _purge),
+    "purge people": (timedelta(minutes=10), _purge_people),
 }
 """Jobs that come back: name → how often, and what."""
 

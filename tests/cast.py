@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.models import Group, Role, ServicePrincipal, User, fold, new_id
-from b2b.services import passwords, tenants, users
+from b2b.services import passwords, roles, tenants, users
 
 PASSWORD = "correct horse 4 WoodGrove"
 
@@ -117,5 +117,5 @@ def acting(session: Session, tenant_id: UUID, user_id: UUID, now: datetime) -> A
         user_principal_name=user.user_principal_name,
         mail=user.mail,
         is_guest=user.is_guest,
-        roles=users.roles_of(session, tenant_id, user_id),
+        roles=roles.of_user(session, tenant_id, user_id),
     )

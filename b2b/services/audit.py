@@ -22,9 +22,12 @@ class Activity(enum.StrEnum):
     UPDATE_USER = "Update user"
     DELETE_USER = "Delete user"
     RESTORE_USER = "Restore user"
+    HARD_DELETE_USER = "Hard Delete user"
+    REVOKE_SESSIONS = "Update StsRefreshTokenValidFrom Timestamp"
     DISABLE_ACCOUNT = "Disable account"
     ENABLE_ACCOUNT = "Enable account"
     INVITE = "Invite external user"
+    RESET = "Invite external user with reset invitation status"
     RESEND = "Resend invitation"
     EXTEND = "Extend invitation"
     CANCEL = "Cancel invitation"
@@ -36,6 +39,7 @@ class Activity(enum.StrEnum):
     REDEEM = "Redeem external user invite"
     DECLINE = "Decline external user invite"
     ASK_AGAIN = "Ask for a new invitation"
+    LEAVE = "Leave organization"
     ADD_GROUP = "Add group"
     UPDATE_GROUP = "Update group"
     ADD_MEMBER = "Add member to group"
@@ -50,13 +54,17 @@ class Activity(enum.StrEnum):
     ADD_APPLICATION_OWNER = "Add owner to service principal"
     REMOVE_APPLICATION_OWNER = "Remove owner from service principal"
     ADD_ROLE = "Add member to role"
+    REMOVE_ROLE = "Remove member from role"
+    UPDATE_POLICY = "Update policy"
     SET_PASSWORD = "Set password"
+    CHANGE_PASSWORD = "Change password (self-service)"
     CREATE_TENANT = "Create company"
     SET_COMPANY = "Set Company Information"
     SET_BRANDING = "Set company branding"
 
 
-_CATEGORY = {
+USER_MANAGEMENT = "UserManagement"
+CATEGORY = {
     Activity.ADD_GROUP: "GroupManagement",
     Activity.UPDATE_GROUP: "GroupManagement",
     Activity.ADD_MEMBER: "GroupManagement",
@@ -71,10 +79,13 @@ _CATEGORY = {
     Activity.ADD_APPLICATION_OWNER: "ApplicationManagement",
     Activity.REMOVE_APPLICATION_OWNER: "ApplicationManagement",
     Activity.ADD_ROLE: "RoleManagement",
+    Activity.REMOVE_ROLE: "RoleManagement",
+    Activity.UPDATE_POLICY: "Policy",
     Activity.CREATE_TENANT: "DirectoryManagement",
     Activity.SET_COMPANY: "DirectoryManagement",
     Activity.SET_BRANDING: "DirectoryManagement",
 }
+"""Where an activity belongs; everything else is USER_MANAGEMENT."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,7 @@ def record(session: Session, actor: Actor, *entries: Entry) -> None:
                 "id": new_id(),
                 "at": actor.now,
                 "activity": str(entry.activity),
-                "category": _CATEGORY.get(entry.activity, "UserManagement"),
+                "category": CATEGORY.get(entry.activity, USER_MANAGEMENT),
                 "result": entry.result,
                 "actor_kind": actor.kind,
                 "actor_id": actor.user_id,

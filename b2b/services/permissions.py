@@ -18,6 +18,10 @@ class Action(enum.StrEnum):
     UPDATE_USER = "users.update"
     BLOCK_USER = "users.block"
     DELETE_USER = "users.delete"
+    RESET_REDEMPTION = "users.reset_redemption"
+    REVOKE_SESSIONS = "users.revoke_sessions"
+    ASSIGN_ROLE = "roles.assign"
+    MANAGE_POLICY = "policy.manage"
     CREATE_GROUP = "groups.create"
     MANAGE_GROUPS = "groups.manage"
     MANAGE_APPLICATIONS = "applications.manage"
@@ -33,6 +37,8 @@ _USER_ADMINISTRATION = frozenset(
         Action.UPDATE_USER,
         Action.BLOCK_USER,
         Action.DELETE_USER,
+        Action.RESET_REDEMPTION,
+        Action.REVOKE_SESSIONS,
         Action.CREATE_GROUP,
         Action.MANAGE_GROUPS,
         Action.READ_AUDIT,
@@ -45,7 +51,14 @@ _BY_ROLE: dict[Role, frozenset[Action]] = {
     Role.GLOBAL_ADMINISTRATOR: frozenset(Action),
     Role.USER_ADMINISTRATOR: _USER_ADMINISTRATION,
     Role.GUEST_INVITER: frozenset({Action.READ_DIRECTORY, Action.INVITE}),
-    Role.HELPDESK_ADMINISTRATOR: frozenset({Action.READ_DIRECTORY, Action.MANAGE_INVITATIONS}),
+    Role.HELPDESK_ADMINISTRATOR: frozenset(
+        {
+            Action.READ_DIRECTORY,
+            Action.MANAGE_INVITATIONS,
+            Action.RESET_REDEMPTION,
+            Action.REVOKE_SESSIONS,
+        }
+    ),
     Role.GLOBAL_READER: frozenset({Action.READ_DIRECTORY, Action.READ_AUDIT}),
     Role.APPLICATION_ADMINISTRATOR: _APPLICATION_ADMINISTRATION,
     Role.CLOUD_APPLICATION_ADMINISTRATOR: _APPLICATION_ADMINISTRATION,
@@ -60,6 +73,10 @@ _LEAST_ROLE: dict[Action, Role] = {
     Action.UPDATE_USER: Role.USER_ADMINISTRATOR,
     Action.BLOCK_USER: Role.USER_ADMINISTRATOR,
     Action.DELETE_USER: Role.USER_ADMINISTRATOR,
+    Action.RESET_REDEMPTION: Role.HELPDESK_ADMINISTRATOR,
+    Action.REVOKE_SESSIONS: Role.HELPDESK_ADMINISTRATOR,
+    Action.ASSIGN_ROLE: Role.GLOBAL_ADMINISTRATOR,
+    Action.MANAGE_POLICY: Role.GLOBAL_ADMINISTRATOR,
     Action.CREATE_GROUP: Role.USER_ADMINISTRATOR,
     Action.MANAGE_GROUPS: Role.USER_ADMINISTRATOR,
     Action.MANAGE_APPLICATIONS: Role.CLOUD_APPLICATION_ADMINISTRATOR,

@@ -2,11 +2,12 @@
 acts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, LargeBinary, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from b2b import keys
@@ -219,6 +220,31 @@ def end_all(session: DatabaseSession, actor: Actor, user: User) -> None:
             Session.issuer == str(user.tenant_id), Session.subject == str(user.id)
         )
     )
+
+
+def of_user(session: DatabaseSession, user: User, now: datetime) -> Sequence[Session]:
+    """Where somebody is signed in to the tenant now, or wherever this is his home account; newest
+    first.
+    """
+    found = session.scalars(
+        select(Session).where(_of(user), Session.expires_at > now).order_by(Session.seen_at.desc())
+    )
+    return [
+        one
+        for one in found
+        if one.idle_seconds is None or one.seen_at + timedelta(seconds=one.idle_seconds) > now
+    ]
+
+
+def end_one(session: DatabaseSession, user: User, session_id: UUID) -> bool:
+    """Sign one of somebody's browsers out; False when that had ended."""
+    result = session.execute(delete(Session).where(_of(user), Session.id == session_id))
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _of(user: User) -> ColumnElement[bool]:
+    here: ColumnElement[bool] = (Session.tenant_id == user.tenant_id) & (Session.user_id == user.id)
+    return here | ((Session.issuer == str(user.tenant_id)) & (Session.subject == str(user.id)))
 
 
 def purge(session: DatabaseSession, now: datetime) -> int:

@@ -70,6 +70,11 @@ def facet(
     )
 
 
+def is_deleted(number: int) -> bool:
+    """Whether people of facet *number* are deleted."""
+    return bool(number >> 6 & 1)
+
+
 def ensure_facets(session: Session, tenant_id: UUID, facets: Iterable[int]) -> None:
     """Remember that *facets* occur in the tenant; a no-op for those known already."""
     connection = session.connection()
@@ -154,6 +159,7 @@ class Filters:
     state: ExternalUserState | None = None
     source: Source | None = None
     enabled: bool | None = None
+    synced: bool | None = None
     deleted: bool = False
     search: str = ""
 
@@ -163,7 +169,8 @@ class Filters:
             (self.user_type is None or _TYPES[number & 3] is self.user_type)
             and (self.state is None or _STATES[number >> 2 & 3] is self.state)
             and (self.enabled is None or bool(number >> 4 & 1) is self.enabled)
-            and bool(number >> 6 & 1) is self.deleted
+            and (self.synced is None or bool(number >> 5 & 1) is self.synced)
+            and is_deleted(number) is self.deleted
             and (self.source is None or _SOURCES[number >> 7] is self.source)
         )
 

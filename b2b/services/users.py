@@ -9,33 +9,29 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    String,
-    bindparam,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import String, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict, Denied, Invalid, NotFound
+from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.mail import outbox
 from b2b.models import (
-    DirectoryRoleAssignment,
+    AppRoleAssignment,
     Invitation,
     Membership,
-    Role,
+    OutboxMessage,
+    Picture,
     Source,
+    Tenant,
     User,
+    UserFacet,
     UserToken,
     UserType,
     fold,
 )
 from b2b.models.base import Id, UTCDateTime
 from b2b.models.prepared import Prepared, arguments, parameters
-from b2b.services import audit, permissions, sessions, user_listing
+from b2b.services import addresses, audit, permissions, roles, sessions, user_listing
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.permissions import Action
 
@@ -70,57 +66,12 @@ def read(session: Session, actor: Actor, user_id: UUID) -> User:
     return get(session, actor, user_id)
 
 
-def roles_of(session: Session, tenant_id: UUID, user_id: UUID) -> frozenset[Role]:
-    """Directory roles that somebody holds."""
-    return frozenset(
-        session.scalars(
-            select(DirectoryRoleAssignment.role).where(
-                DirectoryRoleAssignment.tenant_id == tenant_id,
-                DirectoryRoleAssignment.user_id == user_id,
-            )
-        )
-    )
-
-
 def _for_change(session: Session, actor: Actor, user_id: UUID, action: Action) -> User:
     permissions.require(actor, action)
     audit.lock(session, actor.tenant_id)
     user = get(session, actor, user_id)
-    target_roles = roles_of(session, actor.tenant_id, user.id)
-    if target_roles and Role.GLOBAL_ADMINISTRATOR not in actor.roles:
-        # threats.md, ADM-2: nobody acts on roles above his own.
-        raise Denied(
-            N_("%(name)s holds a directory role; only a Global Administrator may do this."),
-            name=user.display_name,
-        )
+    roles.require_above(actor, user, roles.of_user(session, actor.tenant_id, user.id))
     return user
-
-
-def _keep_an_admin(session: Session, user: User) -> None:
-    """Refuse when *user* is the last Global Administrator who can sign in (threats.md, ADM-2)."""
-    if Role.GLOBAL_ADMINISTRATOR not in roles_of(session, user.tenant_id, user.id):
-        return
-    others = session.execute(
-        select(func.count())
-        .select_from(DirectoryRoleAssignment)
-        .join(
-            User,
-            (User.tenant_id == DirectoryRoleAssignment.tenant_id)
-            & (User.id == DirectoryRoleAssignment.user_id),
-        )
-        .where(
-            DirectoryRoleAssignment.tenant_id == user.tenant_id,
-            DirectoryRoleAssignment.role == Role.GLOBAL_ADMINISTRATOR,
-            User.id != user.id,
-            User.account_enabled,
-            User.deleted_at.is_(None),
-        )
-    ).scalar_one()
-    if not others:
-        raise Conflict(
-            N_("%(name)s is the last Global Administrator; name another one first."),
-            name=user.display_name,
-        )
 
 
 def block(session: Session, actor: Actor, user_id: UUID) -> User:
@@ -129,15 +80,10 @@ def block(session: Session, actor: Actor, user_id: UUID) -> User:
     """
     user = _for_change(session, actor, user_id, Action.BLOCK_USER)
     if user.deleted_at is not None:
-        raise Conflict(
-            N_(
-                "%(name)s is deleted.",
-            ),
-            name=user.display_name,
-        )
+        raise Conflict(N_("%(name)s is deleted."), name=user.display_name)
     if not user.account_enabled:
         return user
-    _keep_an_admin(session, user)
+    roles.keep_an_admin(session, user)
     user.account_enabled = False
     refacet(session, user)
     sessions.end_all(session, actor, user)
@@ -189,7 +135,7 @@ def remove(session: Session, actor: Actor, user_id: UUID) -> User:
         return user
     if user.id == actor.user_id:
         raise Conflict(N_("You cannot delete yourself."))
-    _keep_an_admin(session, user)
+    roles.keep_an_admin(session, user)
     user.deleted_at = actor.now
     refacet(session, user)
     sessions.end_all(session, actor, user)
@@ -241,6 +187,123 @@ def restore(session: Session, actor: Actor, user_id: UUID) -> User:
     return user
 
 
+def revoke_sessions(session: Session, actor: Actor, user_id: UUID) -> User:
+    """Sign somebody out everywhere; he may sign in again (users.md, 5). One's own: always allowed.
+
+    A guest's session in the home organisation goes on. Raises Denied, NotFound.
+    """
+    user = _for_sessions(session, actor, user_id)
+    before = user.sessions_valid_from
+    sessions.end_all(session, actor, user)
+    change = Change(
+        "StsRefreshTokensValidFrom",
+        before.isoformat() if before else None,
+        actor.now.isoformat(),
+    )
+    _record(session, actor, Activity.REVOKE_SESSIONS, user, [change])
+    return user
+
+
+def revoke_session(session: Session, actor: Actor, user_id: UUID, session_id: UUID) -> User:
+    """Sign somebody out of one browser. Raises Denied, NotFound, Conflict when it has ended."""
+    user = _for_sessions(session, actor, user_id)
+    if not sessions.end_one(session, user, session_id):
+        raise Conflict(N_("This session has ended already."))
+    _record(session, actor, Activity.REVOKE_SESSIONS, user, [], sessionId=str(session_id))
+    return user
+
+
+def _for_sessions(session: Session, actor: Actor, user_id: UUID) -> User:
+    if user_id != actor.user_id:
+        return _for_change(session, actor, user_id, Action.REVOKE_SESSIONS)
+    audit.lock(session, actor.tenant_id)
+    return get(session, actor, user_id)
+
+
+def _record(
+    session: Session,
+    actor: Actor,
+    activity: Activity,
+    user: User,
+    changes: Sequence[Change] = (),
+    **detail: Any,
+) -> None:
+    entry = Entry(activity, "User", user.id, user.user_principal_name, changes, detail)
+    audit.record(session, actor, entry)
+
+
+# Gone for good ----------------------------------------------------------------------------------
+
+PURGED_AT_ONCE = 200
+
+
+def erase(session: Session, actor: Actor, user_id: UUID) -> str:
+    """Delete a deleted person for good, with everything that was his; returns the name.
+
+    What the audit log says of him stays. Raises Denied, NotFound, Conflict for who is not deleted.
+    """
+    user = _for_change(session, actor, user_id, Action.DELETE_USER)
+    if user.deleted_at is None:
+        raise Conflict(N_("%(name)s is not deleted."), name=user.display_name)
+    name = user.display_name
+    _erase(session, actor, user)
+    return name
+
+
+def purge(session: Session, now: datetime) -> int:
+    """Erase people of all tenants whose 30 days are over (threats.md, REL-18); at most
+    PURGED_AT_ONCE, returns how many.
+    """
+    facets = session.execute(select(UserFacet.tenant_id, UserFacet.facet)).all()
+    gone: list[User] = []
+    for tenant_id, number in facets:
+        if user_listing.is_deleted(number) and len(gone) < PURGED_AT_ONCE:
+            gone += session.scalars(
+                select(User)
+                .where(
+                    User.tenant_id == tenant_id,
+                    User.facet == number,
+                    User.deleted_at < now - RESTORABLE,
+                )
+                .limit(PURGED_AT_ONCE - len(gone))
+            )
+    for user in gone:
+        tenant = session.get_one(Tenant, user.tenant_id)
+        actor = Actor.system(
+            tenant.id, tenant.display_name, tenant.primary_domain, now, label="Upkeep"
+        )
+        _erase(session, actor, user)
+    return len(gone)
+
+
+def _erase(session: Session, actor: Actor, user: User) -> None:
+    invited = select(Invitation.id).where(
+        Invitation.tenant_id == user.tenant_id, Invitation.user_id == user.id
+    )
+    # What hangs on the person by no foreign key; the rest cascades.
+    for rows in (
+        delete(OutboxMessage).where(
+            OutboxMessage.tenant_id == user.tenant_id, OutboxMessage.about_id.in_(invited)
+        ),
+        delete(AppRoleAssignment).where(
+            AppRoleAssignment.tenant_id == user.tenant_id,
+            AppRoleAssignment.principal_id == user.id,
+        ),
+        delete(Picture).where(Picture.tenant_id == user.tenant_id, Picture.owner_id == user.id),
+        delete(UserToken).where(
+            UserToken.tenant_id == user.tenant_id,
+            UserToken.token.in_(
+                user_listing.words_of(user.display_name, user.mail, user.user_principal_name)
+            ),
+            UserToken.user_id == user.id,
+        ),
+        delete(User).where(User.tenant_id == user.tenant_id, User.id == user.id),
+    ):
+        session.execute(rows.execution_options(synchronize_session=False))
+    session.expunge(user)
+    _record(session, actor, Activity.HARD_DELETE_USER, user)
+
+
 _users = User.__table__
 
 
@@ -284,6 +347,8 @@ PROFILE = {
     "preferred_language": ("PreferredLanguage", 16),
 }
 """What a person may correct about himself, with Graph's name and greatest length (users.md, 2)."""
+MOST_OTHER_MAILS = 10
+_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -334,6 +399,71 @@ def update_profile(session: Session, actor: Actor, user_id: UUID, **values: str 
             Entry(Activity.UPDATE_USER, "User", user.id, user.user_principal_name, changes),
         )
     return user
+
+
+def update_user(
+    session: Session,
+    actor: Actor,
+    user_id: UUID,
+    *,
+    usage_location: str | None,
+    other_mails: Sequence[str],
+    show_in_address_list: bool,
+    user_type: UserType,
+    **profile: str | None,
+) -> User:
+    """Change what an administrator may change about somebody (users.md, 2), in one audit event.
+
+    *profile* as in `update_profile`; *usage_location* is ISO 3166's two letters; *other_mails* are
+    further addresses. The user type changes nothing else (users.md, 8). What synchronisation
+    brings is changed at its origin. Raises Denied, NotFound, Invalid(field), Conflict.
+    """
+    user = _for_change(session, actor, user_id, Action.UPDATE_USER)
+    if user.deleted_at is not None:
+        raise Conflict(N_("%(name)s is deleted."), name=user.display_name)
+    if user.on_premises_sync_enabled:
+        raise Conflict(
+            N_("%(name)s comes from the on-premises directory and is changed there."),
+            name=user.display_name,
+        )
+    before = user.display_name
+    wanted: dict[str, tuple[str, Any]] = {
+        name: (PROFILE[name][0], profile_value(name, given)) for name, given in profile.items()
+    }
+    wanted["usage_location"] = ("UsageLocation", _country(usage_location))
+    wanted["other_mails"] = ("OtherMails", _further_addresses(other_mails))
+    wanted["show_in_address_list"] = ("ShowInAddressList", show_in_address_list)
+    wanted["user_type"] = ("UserType", user_type)
+    if user.show_in_address_list is None and show_in_address_list:
+        del wanted["show_in_address_list"]  # unset means shown (users.md, 2)
+    changes = []
+    for name, (title, value) in wanted.items():
+        old = getattr(user, name)
+        if old != value:
+            changes.append(Change(title, old, value))
+            setattr(user, name, value)
+    if changes:
+        refacet(session, user)
+        rename(session, user, before)
+        _record(session, actor, Activity.UPDATE_USER, user, changes)
+    return user
+
+
+def _country(typed: str | None) -> str | None:
+    code = (typed or "").strip().upper()
+    if code and not _COUNTRY.fullmatch(code):
+        raise Invalid("usage_location", N_("Enter a country as two letters, such as KR."))
+    return code or None
+
+
+def _further_addresses(typed: Sequence[str]) -> list[str]:
+    found = {}
+    for text in typed:
+        address = addresses.parse(text, field="other_mails", rules="rfc")
+        found[address.key] = address.wire
+    if len(found) > MOST_OTHER_MAILS:
+        raise Invalid("other_mails", N_("At most %(most)s addresses."), most=MOST_OTHER_MAILS)
+    return list(found.values())
 
 
 def mark_profile_reviewed(session: Session, actor: Actor, user_id: UUID) -> None:
