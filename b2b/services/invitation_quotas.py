@@ -47,18 +47,19 @@ def within_rate(session: Session, actor: Actor, count: int) -> None:
 def within_day(session: Session, actor: Actor, count: int) -> None:
     """10,000 invitations a day for a tenant, counted in the transaction. Raises Throttled."""
     day = actor.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    most = None if _rate_factor is None else int(PER_DAY * _rate_factor)
     fits = attempts.add(
         session,
         f"invitations:{actor.tenant_id}:{day:%Y-%m-%d}",
         count,
-        most=None if _rate_factor is None else int(PER_DAY * _rate_factor),
+        most=most,
         now=actor.now,
     )
     if not fits:
         raise Throttled(
             N_("This organisation has made %(most)s invitations today, which is the limit."),
             until=day + timedelta(days=1),
-            most=PER_DAY,
+            most=most,
         )
 
 

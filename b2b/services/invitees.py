@@ -102,6 +102,20 @@ def sort_out(
         user, invitation = known.people.get(key, (None, None))
         if user is not None and invitation is None:
             problems.append((text, _already_inside(user)))
+        elif address.domain == tenant.initial_domain != tenant.primary_domain:
+            problems.append(
+                (
+                    text,
+                    Invalid(
+                        "addresses",
+                        N_(
+                            "The invited person belongs to this organisation: %(domain)s is its "
+                            "initial domain."
+                        ),
+                        domain=address.domain,
+                    ),
+                )
+            )
         elif address.domain in known.own_domains:
             problems.append(
                 (

@@ -143,3 +143,54 @@ def test_a_guests_user_principal_name_has_the_published_form() -> None:
         addresses.user_principal_name(read, "fabrikam.onmicrosoft.com")
         == "user_contoso.com#EXT#@fabrikam.onmicrosoft.com"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Sam Oogle <sam@x.example>", [("sam@x.example", "Sam Oogle")]),
+        ('"Oogle, Sam" <sam@x.example>', [("sam@x.example", "Oogle, Sam")]),
+        ('"Oogle; Sam"<sam@x.example>', [("sam@x.example", "Oogle; Sam")]),
+        ("<sam@x.example>", [("sam@x.example", None)]),
+        ('"" <sam@x.example>', [("sam@x.example", None)]),
+        ("김민준 <minjun@x.example>", [("minjun@x.example", "김민준")]),
+        (
+            "a@b.example, Sam <sam@x.example>; Ana Lee <ana@x.example>\nc@d.example e@f.example",
+            [
+                ("a@b.example", None), ("sam@x.example", "Sam"), ("ana@x.example", "Ana Lee"),
+                ("c@d.example", None), ("e@f.example", None),
+            ],
+        ),
+        (
+            "a@b.example Sam Oogle <sam@x.example>",
+            [("a@b.example", None), ("sam@x.example", "Sam Oogle")],
+        ),
+        # Some programs repeat the address as the name.
+        ("'sam@x.example' <sam@x.example>", [("sam@x.example", None)]),
+        ("SAM@x.example <sam@x.example>", [("sam@x.example", None)]),
+        ('"sam@x.example" <sam@x.example>', [("sam@x.example", None)]),
+        # A quotation mark that is never closed swallows nothing.
+        (
+            '"Sam, sam@x.example\nb@x.example',
+            [('"Sam', None), ("sam@x.example", None), ("b@x.example", None)],
+        ),
+        ("Sam\u001b <sam@x.example>", [("Sam\u001b <sam@x.example>", None)]),
+        ("n" * 257 + " <sam@x.example>", [("n" * 257 + " <sam@x.example>", None)]),
+        ("<>", [("<>", None)]),
+        ("Sam <", [("Sam", None), ("<", None)]),
+        ("", []),
+        (" ,;\n", []),
+    ],
+)  # fmt: skip
+def test_names_that_mail_programs_put_before_addresses_are_read(
+    text: str, found: list[tuple[str, str | None]]
+) -> None:
+    """INV-1: what is no plain name makes the whole an address, which is refused"""
+    assert [(one.address, one.name) for one in addresses.mentions(text)] == found
+    assert addresses.split_many(text) == [address for address, _ in found]
+
+
+@pytest.mark.parametrize("unit", ['"', '"",', "<", "a <", "<a>", '"a" <b@c.example>,', "a@b "])
+def test_reading_addresses_takes_time_in_proportion(unit: str) -> None:
+    """A form takes half a megabyte; nothing in it makes reading quadratic."""
+    addresses.mentions(unit * (400_000 // len(unit)))
