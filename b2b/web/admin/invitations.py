@@ -55,6 +55,7 @@ from b2b.web.headers import as_letter
 _MAIL, _LINK = "mail", "link"
 """The two ways an invitation reaches its guest."""
 _MEMBER_OR_GUEST = {str(kind): kind for kind in UserType}
+_PREVIEWS = ("admin.invite_preview", "my_people.invite_preview")
 _RESULTS = "invited"
 """Where the browser's own session keeps what its last form came to."""
 
@@ -362,10 +363,10 @@ def _outcome(line: invitation_results.Line, row: list[Any]) -> Outcome:
 
 
 @bp.before_request
-def _preview_says_that_the_session_ended() -> ResponseReturnValue | None:
-    """In the frame a sentence, where any other page would be blocked there."""
+def preview_of_nobody() -> ResponseReturnValue | None:
+    """In the frame a sentence for who is signed out, where any other page would be blocked."""
     framed = request.headers.get("Sec-Fetch-Dest") == "iframe"
-    if framed and request.endpoint == "admin.invite_preview" and actor_or_none() is None:
+    if framed and request.endpoint in _PREVIEWS and actor_or_none() is None:
         return in_frame(gettext("You are signed out. Sign in again to see the preview."))
     return None
 

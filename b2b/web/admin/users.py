@@ -141,7 +141,7 @@ def user(user_id: str) -> ResponseReturnValue:
         "admin/users/user.html",
         person=person,
         invitation=invitation,
-        **journey_of(person, invitation, letters, policy),
+        journey=journey_of(person, invitation, letters, policy),
         events=timeline(session, who, person, letters),
         identity=sign_in.identity_of_guest(session, person),
         roles=roles.of_user(session, who.tenant_id, person.id),
@@ -171,7 +171,7 @@ def user_journey(user_id: str) -> ResponseReturnValue:
         "components/journey_fragment.html",
         person=person,
         invitation=invitation,
-        **journey_of(person, invitation, letters, policies.of(session, who)),
+        journey=journey_of(person, invitation, letters, policies.of(session, who)),
     )
 
 
