@@ -10,6 +10,7 @@ from b2b.web import (
     health,
     home,
     my_apps,
+    my_people,
     preferences,
     redeem,
     setup,
@@ -33,6 +34,7 @@ def register(app: Flask) -> None:
         redeem.bp,
         preferences.bp,
         my_apps.bp,
+        my_people.bp,
         admin.bp,
     ):
         app.register_blueprint(blueprint)
