@@ -61,6 +61,10 @@ class Activity(enum.StrEnum):
     CREATE_TENANT = "Create company"
     SET_COMPANY = "Set Company Information"
     SET_BRANDING = "Set company branding"
+    PAUSE_MAIL = "Pause mail delivery"
+    RESUME_MAIL = "Resume mail delivery"
+    TRY_MAIL = "Try mail server again"
+    RETRY_MAIL = "Send mail again"
 
 
 USER_MANAGEMENT = "UserManagement"
@@ -84,6 +88,10 @@ CATEGORY = {
     Activity.CREATE_TENANT: "DirectoryManagement",
     Activity.SET_COMPANY: "DirectoryManagement",
     Activity.SET_BRANDING: "DirectoryManagement",
+    Activity.PAUSE_MAIL: "DirectoryManagement",
+    Activity.RESUME_MAIL: "DirectoryManagement",
+    Activity.TRY_MAIL: "DirectoryManagement",
+    Activity.RETRY_MAIL: "DirectoryManagement",
 }
 """Where an activity belongs; everything else is USER_MANAGEMENT."""
 

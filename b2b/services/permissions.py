@@ -26,6 +26,7 @@ class Action(enum.StrEnum):
     MANAGE_GROUPS = "groups.manage"
     MANAGE_APPLICATIONS = "applications.manage"
     MANAGE_BRANDING = "branding.manage"
+    MANAGE_MAIL = "mail.manage"
 
 
 # groups-apps-roles.md, section 5: members make groups of their own.
@@ -81,6 +82,7 @@ _LEAST_ROLE: dict[Action, Role] = {
     Action.MANAGE_GROUPS: Role.USER_ADMINISTRATOR,
     Action.MANAGE_APPLICATIONS: Role.CLOUD_APPLICATION_ADMINISTRATOR,
     Action.MANAGE_BRANDING: Role.GLOBAL_ADMINISTRATOR,
+    Action.MANAGE_MAIL: Role.GLOBAL_ADMINISTRATOR,
 }
 
 

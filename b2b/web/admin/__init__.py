@@ -63,7 +63,14 @@ def _navigation() -> dict[str, Any]:
             },
             {
                 "title": gettext("Organisation"),
-                "entries": [entry(gettext("Branding"), "building", "admin.show_branding")],
+                "entries": [
+                    entry(gettext("Branding"), "building", "admin.show_branding"),
+                    *(
+                        [entry(gettext("Mail delivery"), "send", "admin.mail")]
+                        if permissions.allows(actor, Action.MANAGE_MAIL)
+                        else []
+                    ),
+                ],
             },
         ]
     }
@@ -76,5 +83,6 @@ from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     home,
     invitation_list,
     invitations,
+    mail,
     users,
 )
