@@ -1,5 +1,6 @@
 """Inviting through the page: every kind of bad input, the form sent twice, mail that waits."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +13,17 @@ from b2b import worker
 from b2b.extensions import db
 from b2b.models import (
     AllowInvitesFrom,
+    AuditEvent,
     DomainList,
     Invitation,
+    MailRefusal,
     MailState,
     OutboxMessage,
     Role,
     User,
     UserType,
 )
-from b2b.services import users
+from b2b.services import groups, owners, users
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock, Mailroom
@@ -413,3 +416,349 @@ def test_who_may_not_restore_makes_a_new_guest_at_once(
     page = submit(adele)
     assert "Invited gsamoogle@gmail.com." in page.text
     assert str(invited.user_id) not in page.path
+
+
+# In full -----------------------------------------------------------------------------------------
+
+
+def results(page: Page) -> dict[str, str]:
+    """The page of results: address and what became of it."""
+    return {
+        row.select_one("th .small").get_text(): " ".join(row.td.get_text(" ").split())  # type: ignore[union-attr]
+        for row in page.soup.select("main tbody tr")
+    }
+
+
+def test_pasted_addresses_with_names_lead_to_a_page_that_answers_for_each(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    with app.app_context(), worker.transaction() as session:
+        known = factories.invite(session, cast, clock.now, "known@partner.example")
+        factories.accept(session, cast, known, clock.now)
+        factories.invite(session, cast, clock.now, "recent@partner.example")
+        session.add(
+            MailRefusal(
+                tenant_id=cast.woodgrove, address_key="quiet@partner.example",
+                refused_at=clock.now,
+            )
+        )  # fmt: skip
+    page = submit(
+        john,
+        'Sam Oogle <gsamoogle@gmail.com>, "Haddad, Layla" <layla@alnoor.example>\n'
+        "known@partner.example; recent@partner.example quiet@partner.example",
+    )
+    assert page.path == "/admin/users/invite/result"
+    assert page.h1 == "5 people"
+    assert results(page) == {
+        "gsamoogle@gmail.com": "Invited; the mail is on its way.",
+        "layla@alnoor.example": "Invited; the mail is on its way.",
+        "known@partner.example": "A guest already; what you chose was added.",
+        "recent@partner.example": (
+            "Invited a moment ago; the same link works, no second mail."
+        ),
+        "quiet@partner.example": (
+            "No mail was sent: this person has blocked invitations from this organisation."
+        ),
+    }  # fmt: skip
+    assert "Sam Oogle" in page.text
+    assert "Haddad, Layla" in page.text
+    assert "ticket" not in page.response.get_data(as_text=True)
+
+
+def test_only_the_link_makes_no_mail_and_shows_a_link_for_each_audited_as_a_copy(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    """decisions.md, link secret: copying is audited"""
+    page = submit(john, f"{SAM} other@gmail.com", delivery="link")
+    assert counts(app) == (2, 0)
+    assert results(page)[SAM].startswith("Invited, without a mail. Pass on this link:")
+    shown = [code.get_text() for code in page.soup.select("main td code")]
+    with app.app_context():
+        people = db.session.scalars(select(Invitation.user_id)).all()
+        made = [factories.link_of(db.session(), cast.woodgrove, person) for person in people]
+        copies = db.session.execute(
+            select(AuditEvent.actor_id, AuditEvent.target_id).where(
+                AuditEvent.activity == "Copy invitation link"
+            )
+        ).all()
+        db.session.remove()
+    assert sorted(shown) == sorted(made)
+    [mine] = [link for link in shown if link in page.soup.select("main tbody tr")[0].get_text()]
+    assert sorted(copies) == sorted((cast.john, person) for person in people)
+    assert "WoodGrove" in Browser(app).get(mine).h1
+    assert john.get("/admin/users/invite/result").status == 200, "looking again audits nothing"
+    with app.app_context():
+        assert len(
+            db.session.scalars(
+                select(AuditEvent.id).where(AuditEvent.activity == "Copy invitation link")
+            ).all()
+        ) == 2  # fmt: skip
+        db.session.remove()
+
+
+def test_a_link_that_was_replaced_meanwhile_is_not_shown_again(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    page = submit(john, SAM, delivery="link")
+    assert page.soup.select("main td code")
+    clock.advance(minutes=6)
+    with app.app_context(), worker.transaction() as session:
+        factories.invite(session, cast, clock.now)
+    again = john.get("/admin/users/invite/result")
+    assert again.status == 200
+    assert not again.soup.select("main td code")
+
+
+def test_the_results_of_one_browser_are_nobody_elses(
+    cast: Cast, john: Browser, adele: Browser
+) -> None:
+    submit(john, SAM, delivery="link")
+    page = adele.get("/admin/users/invite/result")
+    assert page.path == "/admin/users"
+    assert "redeem" not in page.text
+
+
+def test_one_person_who_wants_no_mail_is_told_apart(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    """invitations.md, 6: unsubscribed"""
+    with app.app_context(), worker.transaction() as session:
+        session.add(MailRefusal(tenant_id=cast.woodgrove, address_key=SAM, refused_at=clock.now))
+    page = submit(john)
+    assert page.path == "/admin/users/invite/result"
+    assert "No mail was sent" in results(page)[SAM]
+    assert counts(app) == (1, 0)
+
+
+def test_copy_landing_page_and_language_reach_the_invitation(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    page = submit(
+        john, SAM, cc_address="Adele Vance <adele.vance@woodgrove.example>",
+        redirect_url=" https://projects.woodgrove.example/plans ", language="ko",
+    )  # fmt: skip
+    assert "Invited gsamoogle@gmail.com." in page.text
+    with app.app_context():
+        stored = db.session.execute(select(Invitation)).scalar_one()
+        letters = db.session.scalars(select(OutboxMessage.recipient)).all()
+        db.session.remove()
+    assert stored.redirect_url == "https://projects.woodgrove.example/plans"
+    assert (stored.cc_name, stored.language) == ("Adele Vance", "ko")
+    assert sorted(letters) == ["adele.vance@woodgrove.example", SAM]
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "sentence"),
+    [
+        ({"cc_address": "a@b.example c@d.example"}, "cc_address", "Only one person can get a copy"),
+        ({"cc_address": "nonsense"}, "cc_address", "Enter one e-mail address"),
+        ({"cc_name": "Adele"}, "cc_address", "Enter the address of the person"),
+        ({"cc_address": "a@b.example", "delivery": "link"}, "cc_address", "only together with"),
+        ({"redirect_url": "javascript:alert(1)"}, "redirect_url", "not allowed as a landing page"),
+        ({"redirect_url": "https:\\\\evil.example"}, "redirect_url", "not allowed as a landing"),
+        ({"delivery": "pigeon"}, "delivery", "Choose one from the list."),
+        ({"user_type": "Admin"}, "user_type", "Choose one from the list."),
+    ],
+)
+def test_what_lies_under_more_is_refused_beside_its_field_which_is_open_then(
+    app: Flask, john: Browser, values: dict[str, str], field: str, sentence: str
+) -> None:
+    """INV-1, INV-2"""
+    page = submit(john, SAM, message=MESSAGE, **values)
+    assert len(page.errors) == 1
+    assert sentence in page.errors[0]
+    said = page.soup.select_one(f"#{field}-error")
+    assert said is not None
+    assert sentence in said.get_text()
+    if field != "delivery":
+        assert page.soup.select_one("details.behind[open]")
+    assert MESSAGE in page.text
+    assert counts(app) == (0, 0)
+
+
+def test_member_is_offered_to_who_may_and_refused_to_others_who_force_it(
+    app: Flask, cast: Cast, clock: Clock, john: Browser, adele: Browser
+) -> None:
+    """INV-3"""
+    assert not adele.get("/admin/users/invite").soup.select("input[name=user_type]")
+    token = csrf_of(adele, "/admin/users/invite")
+    forced = adele.post(
+        "/admin/users/invite",
+        {"csrf_token": token, "addresses": SAM, "language": "", "user_type": "Member"},
+    )
+    assert forced.status == 403
+    assert "This needs the role Global Administrator." in forced.text
+    assert counts(app) == (0, 0)
+    submit(john, SAM, user_type="Member")
+    with app.app_context():
+        assert (
+            db.session.execute(select(User.user_type).where(User.mail == SAM)).scalar_one()
+            is UserType.MEMBER
+        )
+        db.session.remove()
+
+
+@pytest.mark.parametrize("name", ["status", "resetRedemption", "invitedUser.id", "inviter_id",
+                                  "sponsor_ids", "tenant_id", "version"])  # fmt: skip
+def test_what_the_form_does_not_know_changes_nothing(
+    app: Flask, cast: Cast, clock: Clock, adele: Browser, name: str
+) -> None:
+    """INV-3: mass assignment"""
+    token = csrf_of(adele, "/admin/users/invite")
+    page = adele.post(
+        "/admin/users/invite",
+        {"csrf_token": token, "addresses": SAM, "language": "", name: str(cast.john)},
+    )
+    assert "Invited gsamoogle@gmail.com." in page.text
+    with app.app_context():
+        stored = db.session.execute(select(Invitation)).scalar_one()
+        db.session.remove()
+    assert (stored.inviter_id, stored.version) == (cast.adele, 1)
+    assert stored.tenant_id == cast.woodgrove
+    assert stored.accepted_at is None
+
+
+def test_a_member_is_offered_only_what_he_owns_and_a_forced_post_is_refused(
+    app: Flask, cast: Cast, clock: Clock, adele: Browser
+) -> None:
+    """APP-2"""
+    page = adele.get(f"/admin/users/invite?group={cast.partners}&application={cast.projects}")
+    assert "You own no group and no application that takes guests." in page.text
+    assert not page.soup.select("input[name=groups], input[name=applications]")
+    for field, forced, sentence in (
+        ("groups", cast.partners, "Only its owners and administrators put people into Partners."),
+        ("applications", cast.projects,
+         "Only its owners and administrators assign people to Projects."),
+    ):  # fmt: skip
+        refused = page.submit("/invite", addresses=SAM, **{field: [str(forced)]})
+        assert refused.status == 403
+        assert refused.errors == [sentence]
+        assert SAM in refused.text
+    assert counts(app) == (0, 0)
+    with app.app_context(), worker.transaction() as session:
+        boss = acting(session, cast.woodgrove, cast.john, clock.now)
+        owners.add(
+            session, boss, groups.owned(groups.get(session, boss, cast.partners)), cast.adele
+        )
+    offered = adele.get(f"/admin/users/invite?group={cast.partners}")
+    boxes = offered.soup.select("input[name=groups]")
+    assert [box["value"] for box in boxes] == [str(cast.partners)]
+    assert boxes[0].has_attr("checked"), "chosen by the page it came from"
+    done = offered.submit("/invite", addresses=SAM, groups=[str(cast.partners)])
+    assert "Partners" in done.text
+
+
+def test_ownership_lost_between_form_and_post_counts(
+    app: Flask, cast: Cast, clock: Clock, adele: Browser
+) -> None:
+    """APP-2"""
+    with app.app_context(), worker.transaction() as session:
+        boss = acting(session, cast.woodgrove, cast.john, clock.now)
+        partners = groups.owned(groups.get(session, boss, cast.partners))
+        owners.add(session, boss, partners, cast.adele)
+    form = adele.get(f"/admin/users/invite?group={cast.partners}")
+    with app.app_context(), worker.transaction() as session:
+        owners.remove(session, boss, partners, cast.adele)
+    page = form.submit("/invite", addresses=SAM, groups=[str(cast.partners)])
+    assert page.status == 403
+    assert "Only its owners and administrators put people into Partners." in page.errors
+    assert counts(app) == (0, 0)
+
+
+def test_a_long_list_can_be_narrowed_and_a_short_one_need_not(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    assert not john.get("/admin/users/invite").soup.select("[data-narrow]")
+    with app.app_context(), worker.transaction() as session:
+        boss = acting(session, cast.woodgrove, cast.john, clock.now)
+        for number in range(199):
+            groups.create(session, boss, display_name=f"Team {number:03}")
+    page = john.get("/admin/users/invite")
+    assert len(page.soup.select("input[name=groups]")) == 200
+    [box] = page.soup.select("[data-narrow]")
+    assert box["data-narrow"] == "#groups"
+    assert box.find_parent("p").has_attr("hidden"), "shown where scripts run"  # type: ignore[union-attr]
+    assert not box.get("name")
+
+
+def test_the_answer_is_the_same_whether_an_address_has_an_account_elsewhere(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    """INV-7: equal status and equal page"""
+    bodies = []
+    for address in ("otto.brandt@contoso.example", "otto.nobody@contoso.example"):
+        page = submit(john, address)
+        assert page.status == 200
+        text = page.response.get_data(as_text=True).replace(address, "ADDRESS")
+        local = address.partition("@")[0]
+        text = re.sub(rf"{local}(?=_contoso|\b)", "LOCAL", text)
+        text = re.sub(r"[0-9a-f-]{36}", "ID", text)
+        bodies.append(re.sub(r'avatar--\d|value="[^"]*"', "", text))
+    assert bodies[0] == bodies[1]
+
+
+# Preview in full ---------------------------------------------------------------------------------
+
+
+def test_the_preview_follows_language_and_form_and_says_who_sends_it(
+    app: Flask, cast: Cast, john: Browser
+) -> None:
+    token = csrf_of(john, "/admin/users/invite")
+    data = {
+        "csrf_token": token, "addresses": "Sam <gsamoogle@gmail.com>", "language": "ko",
+        "message": MESSAGE, "as": "text",
+    }  # fmt: skip
+    text = john.post("/admin/users/invite/preview", data).response.get_data(as_text=True)
+    assert "WoodGrove 조직에 초대되었습니다" in text
+    assert MESSAGE in text
+    english = john.post("/admin/users/invite/preview", data | {"language": "en"})
+    head = english.response.get_data(as_text=True).splitlines()[:2]
+    assert head[0] == "From: John Doe from WoodGrove"
+    assert head[1].startswith("Subject: ")
+    for shape in ("html", "phone", "dark"):
+        page = john.post("/admin/users/invite/preview", data | {"as": shape})
+        assert page.response.mimetype == "text/html"
+        assert MESSAGE in page.text
+    assert counts(app) == (0, 0)
+
+
+def test_the_preview_of_a_page_open_for_too_long_is_a_sentence_in_the_frame(
+    cast: Cast, john: Browser
+) -> None:
+    for data in ({"addresses": SAM}, {"csrf_token": "stale", "addresses": SAM}):
+        page = john.post("/admin/users/invite/preview", data)
+        assert page.status == 200
+        assert "This page has been open for too long." in page.text
+        assert page.response.headers["X-Frame-Options"] == "SAMEORIGIN"
+        assert "frame-ancestors 'self'" in page.response.headers["Content-Security-Policy"]
+
+
+def test_the_preview_of_who_is_signed_out_is_a_sentence_in_the_frame_and_only_there(
+    app: Flask, cast: Cast
+) -> None:
+    stranger = Browser(app)
+    framed = stranger.get("/admin/users/invite/preview", headers={"Sec-Fetch-Dest": "iframe"})
+    assert "You are signed out." in framed.text
+    assert framed.response.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert stranger.get("/admin/users/invite/preview").path == "/signin"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"redirect_url": "javascript:alert(1)"}, "not allowed as a landing page"),
+        ({"user_type": "Member"}, "This needs the role Global Administrator."),
+        ({"user_type": "\x00"}, "You’re invited"),
+        ({"delivery": "pigeon"}, "You’re invited"),
+    ],
+)
+def test_the_preview_bears_whatever_is_posted(
+    cast: Cast, adele: Browser, values: dict[str, str], sentence: str
+) -> None:
+    token = csrf_of(adele, "/admin/users/invite")
+    page = adele.post(
+        "/admin/users/invite/preview",
+        {"csrf_token": token, "addresses": SAM, "as": "text", **values},
+    )
+    assert page.status == 200
+    assert sentence in page.response.get_data(as_text=True)
