@@ -28,6 +28,7 @@ from b2b.services import (
     users,
 )
 from b2b.services import invitation_letters as letters
+from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.invitation_letters import Wording
 from b2b.services.permissions import Action
@@ -145,39 +146,57 @@ def resend(session: Session, actor: Actor, user_id: UUID) -> Invitation:
     Raises NotFound, Denied, Throttled, Invalid when the domain is blocked by now, Conflict when it
     was accepted, or when the person wants no more invitations.
     """
-    user, invitation, policy = _handled(session, actor, user_id, Handling.RESEND)
+    user, invitation, _ = _handled(session, actor, user_id, Handling.RESEND)
     address = addresses.parse(invitation.invited_address, rules="rfc")
     mail_refusals.require_wanted(session, actor.tenant_id, address)
     invitation_quotas.within_rate(session, actor, 1)
     invitation_quotas.repeats_within_rate(session, actor, 1)
-    tenant = session.get(Tenant, actor.tenant_id)
-    assert tenant is not None
-    outbox.cancel(session, actor.tenant_id, invitation.id, now=actor.now)
-    invitations.new_version(actor, invitation)
-    wording = Wording(
-        tenant=tenant,
-        policy=policy,
-        redirect_url=invitation.redirect_url,
-        message=invitation.message,
-        language=invitation.language,
-        applications=[tile.name for tile in applications.tiles(session, tenant.id, user.id)],
-        groups=[group.display_name for group in groups.of_user(session, tenant.id, user.id)],
-    )
-    [row] = letters.rows(
-        actor,
-        wording,
-        address,
-        invitation_id=invitation.id,
-        version=invitation.version,
-        key_id=invitation.key_id,
-        language=invitation.language or user.preferred_language,
-    )
-    invitation.outbox_id = row["id"]
-    invitation.send_message = True
-    session.flush()
-    outbox.enqueue(session, row)
+    renew(session, actor, user, invitation, address, mailed=True)
     audit.record(session, actor, _entry(Activity.RESEND, user, version=invitation.version))
     return invitation
+
+
+def renew(
+    session: Session,
+    actor: Actor,
+    user: User,
+    invitation: Invitation,
+    address: Address,
+    *,
+    mailed: bool,
+) -> None:
+    """Make a new link for the invitation and, when *mailed*, owe its letter to *address*.
+
+    The old link is dead, and so is its mail if it still waits. The caller has asked whether it may
+    be, behind the tenant's lock, and audits it.
+    """
+    policy, tenant = policies.of(session, actor), session.get_one(Tenant, actor.tenant_id)
+    outbox.cancel(session, actor.tenant_id, invitation.id, now=actor.now)
+    invitations.new_version(actor, invitation)
+    invitation.outbox_id = None
+    invitation.send_message = mailed
+    if mailed:
+        wording = Wording(
+            tenant=tenant,
+            policy=policy,
+            redirect_url=invitation.redirect_url,
+            message=invitation.message,
+            language=invitation.language,
+            applications=[tile.name for tile in applications.tiles(session, tenant.id, user.id)],
+            groups=[group.display_name for group in groups.of_user(session, tenant.id, user.id)],
+        )
+        [row] = letters.rows(
+            actor,
+            wording,
+            address,
+            invitation_id=invitation.id,
+            version=invitation.version,
+            key_id=invitation.key_id,
+            language=invitation.language or user.preferred_language,
+        )
+        invitation.outbox_id = row["id"]
+        outbox.enqueue(session, row)
+    session.flush()
 
 
 def copy_link(session: Session, actor: Actor, user_id: UUID) -> str:

@@ -2,7 +2,11 @@
 lead.
 """
 
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
@@ -15,6 +19,7 @@ from b2b.models import (
     ActorKind,
     AllowInvitesFrom,
     DomainList,
+    GuestAccess,
     LandingPages,
     Role,
     Tenant,
@@ -22,8 +27,9 @@ from b2b.models import (
 )
 from b2b.models.base import Id
 from b2b.models.prepared import Prepared
-from b2b.services import permissions
+from b2b.services import addresses, audit, permissions
 from b2b.services.addresses import Address
+from b2b.services.audit import Activity, Change, Entry
 
 _INVITER_ROLES = {Role.GLOBAL_ADMINISTRATOR, Role.USER_ADMINISTRATOR, Role.GUEST_INVITER}
 
@@ -122,3 +128,166 @@ def landing_page(policy: TenantPolicy, url: str) -> str:
     """*url* checked against the tenant's rule and re-serialised. Raises Invalid("redirect_url")."""
     listed = policy.landing_hosts if policy.landing_pages is LandingPages.LISTED else None
     return links.landing_page(url, listed_hosts=listed)
+
+
+# Changing it -------------------------------------------------------------------------------------
+
+LARGEST = 25_000
+"""Characters of the whole domain policy (groups-apps-roles.md, section 6)."""
+LONGEST_LIFE = 3650
+"""Days that an invitation may live, unless it never ends."""
+MOST_HOSTS = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """External collaboration settings as they are asked for; one domain or host a line."""
+
+    allow_invites_from: AllowInvitesFrom
+    guest_access: GuestAccess
+    domain_list: DomainList
+    domains: Sequence[str]
+    landing_pages: LandingPages
+    landing_hosts: Sequence[str]
+    invitation_days: int | None
+    keep_typed_names: bool
+    guests_may_leave: bool
+
+
+class InvalidLines(Invalid):
+    """Some lines of a list are wrong: (line number from 1, what was typed, why)."""
+
+    def __init__(self, field: str, problems: list[tuple[int, str, Invalid]]) -> None:
+        super().__init__(field, N_("Lines that are not understood: %(count)s"), count=len(problems))
+        self.problems = problems
+
+
+def change(session: Session, actor: Actor, wanted: Settings) -> TenantPolicy:
+    """Set the external collaboration settings, audited as `Update policy`.
+
+    The rules are those of groups-apps-roles.md, section 6: switching the kind of domain list
+    discards the other list; guests who have accepted are not affected, pending ones are stopped at
+    redemption. Raises Denied, Invalid(field), InvalidLines.
+    """
+    permissions.require(actor, permissions.Action.MANAGE_POLICY)
+    audit.lock(session, actor.tenant_id)
+    policy = session.get_one(TenantPolicy, actor.tenant_id, populate_existing=True)
+    before = _details(policy)
+    days = wanted.invitation_days
+    if days is not None and not 1 <= days <= LONGEST_LIFE:
+        raise Invalid(
+            "invitation_days", N_("Enter a number of days from 1 to %(most)s."), most=LONGEST_LIFE
+        )
+    domains = _lines("domains", wanted.domains, _domain)
+    if wanted.domain_list is DomainList.OFF:
+        domains = []
+    elif not domains:
+        raise Invalid("domains", N_("Enter at least one domain, or switch the list off."))
+    if len(definition(wanted.domain_list, domains)) > LARGEST:
+        raise Invalid(
+            "domains",
+            N_("This list is too long: a policy holds at most %(most)s characters."),
+            most=LARGEST,
+        )
+    hosts = _lines("landing_hosts", wanted.landing_hosts, _host)
+    if wanted.landing_pages is LandingPages.ANY_HTTPS:
+        hosts = []
+    elif len(hosts) > MOST_HOSTS:
+        raise Invalid("landing_hosts", N_("At most %(most)s hosts."), most=MOST_HOSTS)
+    policy.allow_invites_from = wanted.allow_invites_from
+    policy.guest_access = wanted.guest_access
+    policy.domain_list = wanted.domain_list
+    policy.domains = domains
+    policy.landing_pages = wanted.landing_pages
+    policy.landing_hosts = hosts
+    policy.invitation_days = days
+    policy.keep_typed_names = wanted.keep_typed_names
+    policy.guests_may_leave = wanted.guests_may_leave
+    session.flush()
+    after = _details(policy)
+    entries = [
+        Entry(
+            Activity.UPDATE_POLICY,
+            "Policy",
+            policy.tenant_id,
+            target,
+            [
+                Change(name, before[target][name], value)
+                for name, value in facts.items()
+                if before[target][name] != value
+            ],
+        )
+        for target, facts in after.items()
+        if before[target] != facts
+    ]
+    audit.record(session, actor, *entries)
+    return policy
+
+
+def definition(kind: DomainList, domains: Sequence[str]) -> str:
+    """The domain list as the directory policy that it is (groups-apps-roles.md, section 6)."""
+    allowed = list(domains) if kind is DomainList.ALLOW else []
+    blocked = list(domains) if kind is DomainList.BLOCK else []
+    return json.dumps(
+        {
+            "B2BManagementPolicy": {
+                "InvitationsAllowedAndBlockedDomainsPolicy": {
+                    "AllowedDomains": allowed,
+                    "BlockedDomains": blocked,
+                }
+            }
+        },
+        separators=(",", ":"),
+    )
+
+
+def _details(policy: TenantPolicy) -> dict[str, dict[str, Any]]:
+    """The settings by the policy that holds them, in the words of the audit log."""
+    return {
+        "B2BManagementPolicy": {
+            "PolicyDetails": definition(policy.domain_list, policy.domains),
+            "LandingPages": ", ".join([str(policy.landing_pages), *policy.landing_hosts]),
+            "InvitationDays": policy.invitation_days,
+            "KeepTypedNames": policy.keep_typed_names,
+            "GuestsMayLeave": policy.guests_may_leave,
+        },
+        "AuthorizationPolicy": {
+            "AllowInvitesFrom": str(policy.allow_invites_from),
+            "GuestAccess": str(policy.guest_access),
+        },
+    }
+
+
+def _lines(field: str, typed: Sequence[str], read: Callable[[str, str], str]) -> list[str]:
+    found: dict[str, None] = {}
+    problems = []
+    for number, line in enumerate(typed, start=1):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            found[read(field, text)] = None
+        except Invalid as error:
+            problems.append((number, text, error))
+    if problems:
+        raise InvalidLines(field, problems)
+    return list(found)
+
+
+def _domain(field: str, text: str) -> str:
+    text = text.rpartition("@")[2]
+    try:
+        return addresses.parse_domain(text)
+    except Invalid as error:
+        raise Invalid(field, N_("Enter a domain, such as contoso.com.")) from error
+
+
+def _host(field: str, text: str) -> str:
+    if "://" not in text:
+        text = f"https://{text}"
+    try:
+        found = urlsplit(links.landing_page(text)).hostname
+    except Invalid as error:
+        raise Invalid(field, N_("Enter a host, such as www.contoso.com.")) from error
+    assert found is not None
+    return found
