@@ -4,18 +4,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, MetaData, Table, create_engine, insert, inspect, text
+from sqlalchemy.orm import Session
 
 from b2b import database
 from b2b.errors import StartRefused
-from b2b.models import Base
+from b2b.models import Base, Invitation, Sponsor
 
 
 @pytest.fixture
@@ -112,6 +115,75 @@ def test_several_processes_that_migrate_at_once_leave_one_schema(tmp_path: Path)
     said = [process.communicate(timeout=60)[1] for process in started]
     assert [process.returncode for process in started] == [0] * 4, said
     database.require_current(url)
+
+
+STATES = {
+    # local part: times of the old row, and the standing that they come to
+    "pending": ({}, "open"),
+    "opened": ({"opened_at": 1, "signed_in_at": 2}, "open"),
+    "accepted": ({"opened_at": 1, "signed_in_at": 2, "accepted_at": 3}, "accepted"),
+    "declined": ({"declined_at": 1}, "declined"),
+    "cancelled": ({"cancelled_at": 1}, "cancelled"),
+    "declined-then-cancelled": ({"declined_at": 1, "cancelled_at": 2}, "cancelled"),
+    "declined-then-accepted": ({"declined_at": 1, "accepted_at": 2}, "accepted"),
+}
+
+
+def test_invitations_of_the_first_schema_come_over_with_what_the_new_one_needs(
+    engine: Engine, database_url: str
+) -> None:
+    """REL-14: standing, domain, the instant they count from, and sponsors follow from old rows"""
+    config = database.alembic_config(database_url)
+    command.downgrade(config, "20261121_directory")
+    at = datetime(2026, 11, 1, 9, 30, 15, 123456, tzinfo=UTC)
+    tenant_id, inviter_id = uuid4(), uuid4()
+    known = {
+        name: Table(name, MetaData(), autoload_with=engine)
+        for name in ("tenants", "users", "invitations")
+    }
+    for table in known.values():
+        for column in table.columns:
+            model_column = Base.metadata.tables[table.name].columns.get(column.name)
+            if model_column is not None:
+                column.type = model_column.type
+    with engine.begin() as connection:
+        connection.execute(insert(known["tenants"]), {
+            "id": tenant_id, "kind": "organisation", "display_name": "WoodGrove",
+            "initial_domain": "w.example", "primary_domain": "w.example", "branding": {},
+            "created_at": at,
+        })  # fmt: skip
+        for number, (local, (times, _)) in enumerate(STATES.items()):
+            user_id, address = uuid4(), f"{local}@Mixed.{number}.Example"
+            connection.execute(insert(known["users"]), {
+                "tenant_id": tenant_id, "id": user_id, "facet": 0, "user_principal_name": address,
+                "upn_key": address, "display_name": local, "name_key": local, "other_mails": [],
+                "user_type": "Guest", "source": "Invited user", "account_enabled": True,
+                "created_at": at,
+            })  # fmt: skip
+            connection.execute(insert(known["invitations"]), {
+                "tenant_id": tenant_id, "id": uuid4(), "user_id": user_id,
+                "invited_address": address, "redirect_url": "https://w.example/",
+                "send_message": True, "inviter_id": None if local == "pending" else inviter_id,
+                "inviter_name": "John Doe", "version": 2, "ticket_hash": b"x" * 32,
+                "key_id": "k", "created_at": at, "sent_at": at + timedelta(days=number),
+                **{name: at + timedelta(days=day) for name, day in times.items()},
+            })  # fmt: skip
+    command.upgrade(config, "head")
+    with Session(engine) as session:
+        found = {one.invited_address.partition("@")[0]: one for one in session.query(Invitation)}
+        sponsors = session.query(Sponsor).all()
+    assert {local: str(one.standing) for local, one in found.items()} == {
+        local: standing for local, (_, standing) in STATES.items()
+    }
+    for number, local in enumerate(STATES):
+        assert found[local].domain == f"mixed.{number}.example"
+        assert found[local].sent_at == at + timedelta(days=number)
+        assert found[local].valid_from == found[local].sent_at
+        assert (found[local].cc_address, found[local].cc_name) == (None, None)
+    assert {one.user_id: (one.sponsor_id, str(one.sponsor_type)) for one in sponsors} == {
+        one.user_id: (inviter_id, "User") for local, one in found.items() if local != "pending"
+    }
+    database.require_current(database_url)
 
 
 def test_an_address_that_leads_nowhere_is_one_sentence(tmp_path: Path) -> None:
