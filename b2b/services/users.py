@@ -4,7 +4,7 @@ change.
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -57,6 +57,40 @@ def get(session: Session, actor: Actor, user_id: UUID) -> User:
     if user is None:
         raise NotFound(N_("There is nobody here with this id."))
     return user
+
+
+def named(session: Session, actor: Actor, text: str) -> User | None:
+    """Whom an id, a sign-in name or a mail address means; None for nobody, or for several."""
+    try:
+        return session.get(User, (actor.tenant_id, UUID(text)))
+    except ValueError:
+        key = fold(text)
+    for column in (User.upn_key, User.invited_key, User.mail_key):
+        # By its partial index, then among the deleted.
+        found = session.scalars(
+            select(User)
+            .where(User.tenant_id == actor.tenant_id, column == key, User.deleted_at.is_(None))
+            .limit(2)
+        ).all()
+        if len(found) == 1:
+            return found[0]
+    gone = session.scalars(
+        select(User).where(User.tenant_id == actor.tenant_id, User.mail_key == key).limit(2)
+    ).all()
+    return gone[0] if len(gone) == 1 else None
+
+
+def names(
+    session: Session, actor: Actor, user_ids: Iterable[UUID | None]
+) -> dict[UUID | None, str]:
+    """Display names of those of *user_ids* who are in the tenant, by one query."""
+    wanted = {user_id for user_id in user_ids if user_id is not None}
+    rows = session.execute(
+        select(User.id, User.display_name).where(
+            User.tenant_id == actor.tenant_id, User.id.in_(wanted)
+        )
+    )
+    return {row.id: row.display_name for row in rows}
 
 
 def read(session: Session, actor: Actor, user_id: UUID) -> User:

@@ -61,9 +61,23 @@ def _navigation() -> dict[str, Any]:
                 "title": gettext("Access"),
                 "entries": [entry(gettext("Applications"), "apps", "admin.applications")],
             },
+            *(
+                [
+                    {
+                        "title": gettext("Activity"),
+                        "entries": [
+                            entry(gettext("Audit log"), "book", "admin.audit_log"),
+                            entry(gettext("Sign-ins"), "door", "admin.sign_ins"),
+                        ],
+                    }
+                ]
+                if permissions.allows(actor, Action.READ_AUDIT)
+                else []
+            ),
             {
                 "title": gettext("Organisation"),
                 "entries": [
+                    entry(gettext("External collaboration"), "shield", "admin.external_settings"),
                     entry(gettext("Branding"), "building", "admin.show_branding"),
                     *(
                         [entry(gettext("Mail delivery"), "send", "admin.mail")]
@@ -78,11 +92,14 @@ def _navigation() -> dict[str, Any]:
 
 from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     applications,
+    audit,
     branding,
     groups,
     home,
     invitation_list,
     invitations,
     mail,
+    settings,
+    sign_ins,
     users,
 )

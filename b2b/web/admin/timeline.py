@@ -37,7 +37,24 @@ _ICONS: dict[str, tuple[str, str]] = {
     Activity.ASSIGN_APPLICATION: ("apps", ""),
     Activity.UNASSIGN_APPLICATION: ("apps", ""),
     Activity.ADD_ROLE: ("key", ""),
+    Activity.REMOVE_ROLE: ("key", ""),
     Activity.SET_PASSWORD: ("key", ""),
+    Activity.RESET: ("sync", "accent"),
+    Activity.REVOKE_SESSIONS: ("door", ""),
+    Activity.HARD_DELETE_USER: ("bin", "bad"),
+    Activity.UPDATE_POLICY: ("shield", "accent"),
+    Activity.ADD_GROUP: ("group", ""),
+    Activity.UPDATE_GROUP: ("group", ""),
+    Activity.ADD_GROUP_OWNER: ("group", ""),
+    Activity.REMOVE_GROUP_OWNER: ("group", ""),
+    Activity.UPDATE_APPLICATION: ("apps", ""),
+    Activity.ADD_APPLICATION_OWNER: ("apps", ""),
+    Activity.REMOVE_APPLICATION_OWNER: ("apps", ""),
+    Activity.ASSIGN_APPLICATION_TO_GROUP: ("apps", ""),
+    Activity.UNASSIGN_APPLICATION_FROM_GROUP: ("apps", ""),
+    Activity.CREATE_TENANT: ("building", ""),
+    Activity.SET_COMPANY: ("building", ""),
+    Activity.SET_BRANDING: ("building", ""),
 }
 
 
@@ -62,9 +79,9 @@ def timeline(
     return sorted(events, key=lambda event: event["order"], reverse=True)
 
 
-def _words(activity: str) -> str:
+def activity_words(activity: str) -> str:
     """The activity as people say it."""
-    words = {
+    words: dict[str, str] = {
         Activity.ADD_USER: gettext("Added to the directory"),
         Activity.INVITE: gettext("Invited"),
         Activity.RESEND: gettext("Invitation sent again"),
@@ -86,9 +103,30 @@ def _words(activity: str) -> str:
         Activity.ASSIGN_APPLICATION: gettext("Assigned to an application"),
         Activity.UNASSIGN_APPLICATION: gettext("Assignment to an application ended"),
         Activity.ADD_ROLE: gettext("Given a directory role"),
+        Activity.REMOVE_ROLE: gettext("Directory role taken away"),
         Activity.SET_PASSWORD: gettext("Password set"),
+        Activity.RESET: gettext("Redemption reset"),
+        Activity.REVOKE_SESSIONS: gettext("Sessions ended"),
+        Activity.HARD_DELETE_USER: gettext("Deleted for good"),
+        Activity.UPDATE_POLICY: gettext("Settings changed"),
+        Activity.UNSUBSCRIBE: gettext("Blocked invitations from here"),
+        Activity.SUBSCRIBE: gettext("Allowed invitations from here again"),
+        Activity.ADD_GROUP: gettext("Group made"),
+        Activity.UPDATE_GROUP: gettext("Group changed"),
+        Activity.ADD_GROUP_OWNER: gettext("Group given an owner"),
+        Activity.REMOVE_GROUP_OWNER: gettext("Owner taken from a group"),
+        Activity.UPDATE_APPLICATION: gettext("Application changed"),
+        Activity.ADD_APPLICATION_OWNER: gettext("Application given an owner"),
+        Activity.REMOVE_APPLICATION_OWNER: gettext("Owner taken from an application"),
+        Activity.ASSIGN_APPLICATION_TO_GROUP: gettext("Group assigned to an application"),
+        Activity.UNASSIGN_APPLICATION_FROM_GROUP: gettext(
+            "Assignment of a group to an application ended"
+        ),
+        Activity.CREATE_TENANT: gettext("Organisation made"),
+        Activity.SET_COMPANY: gettext("Facts of the organisation changed"),
+        Activity.SET_BRANDING: gettext("Branding changed"),
     }
-    return words.get(Activity(activity), activity)
+    return words.get(activity, activity)
 
 
 def _property(name: str) -> str:
@@ -112,22 +150,66 @@ def _property(name: str) -> str:
         "JobTitle": gettext("Job title"),
         "MobilePhone": gettext("Mobile phone"),
         "Department": gettext("Department"),
+        "UsageLocation": gettext("Country"),
+        "OtherMails": gettext("Other mail addresses"),
+        "ShowInAddressList": gettext("Shown in the address list"),
+        "InvitedAddress": gettext("Invited address"),
+        "StsRefreshTokensValidFrom": gettext("Sessions valid from"),
+        "PolicyDetails": gettext("Domain list"),
+        "LandingPages": gettext("Landing pages"),
+        "InvitationDays": gettext("Days until an invitation expires"),
+        "KeepTypedNames": gettext("Keep typed names"),
+        "GuestsMayLeave": gettext("Guests may leave"),
+        "AllowInvitesFrom": gettext("Who may invite"),
+        "GuestAccess": gettext("What guests see"),
+        "Description": gettext("Description"),
+        "Owner": gettext("Owner"),
     }
     return names.get(name, name)
 
 
 def _value(name: str, value: Any) -> str:
-    if name in ("AcceptedOn", "ValidUntil") and value:
+    if name in ("AcceptedOn", "ValidUntil", "StsRefreshTokensValidFrom") and value:
         return moment(datetime.fromisoformat(value))
     if value is True:
         return gettext("Yes")
     if value is False:
         return gettext("No")
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or gettext("empty")
     return gettext("empty") if value is None else str(value)
 
 
+def changes_of(event: AuditEvent) -> list[dict[str, str]]:
+    """Before and after in the reader's words, for the macro `changes`."""
+    return [
+        {
+            "label": _property(change["property"]),
+            "before": _value(change["property"], change["before"]),
+            "after": _value(change["property"], change["after"]),
+        }
+        for change in event.changes
+    ]
+
+
+def icon_of(activity: str) -> tuple[str, str]:
+    """Glyph and tone of an activity."""
+    return _ICONS.get(activity, ("info", ""))
+
+
+def method_words(method: str) -> str:
+    """How somebody signed in."""
+    methods = {
+        "MicrosoftAccount": gettext("with a personal account"),
+        "ExternalAzureAD": gettext("with an account of another directory"),
+        "mail": gettext("with a mailed code"),
+        "password": gettext("with a password"),
+    }
+    return methods.get(method, method)
+
+
 def _audit(event: AuditEvent) -> dict[str, Any]:
-    icon, tone = _ICONS.get(Activity(event.activity), ("info", ""))
+    icon, tone = icon_of(event.activity)
     detail = None
     if event.activity == Activity.INVITE:
         given = [*event.detail.get("applications", []), *event.detail.get("groups", [])]
@@ -135,18 +217,11 @@ def _audit(event: AuditEvent) -> dict[str, Any]:
     return {
         "icon": icon,
         "tone": tone,
-        "title": _words(event.activity),
+        "title": activity_words(event.activity),
         "detail": detail,
         "at": event.at,
         "who": event.actor_name,
-        "changes": [
-            {
-                "label": _property(change["property"]),
-                "before": _value(change["property"], change["before"]),
-                "after": _value(change["property"], change["after"]),
-            }
-            for change in event.changes
-        ],
+        "changes": changes_of(event),
         "order": (event.at, event.sequence),
     }
 
@@ -184,18 +259,12 @@ def _letter(letter: OutboxMessage) -> dict[str, Any]:
 
 
 def _sign_in(row: SignIn) -> dict[str, Any]:
-    methods = {
-        "MicrosoftAccount": gettext("with a personal account"),
-        "ExternalAzureAD": gettext("with an account of another directory"),
-        "mail": gettext("with a mailed code"),
-        "password": gettext("with a password"),
-    }
     good = row.error_code == 0
     return {
         "icon": "door",
         "tone": "accent" if good else "bad",
         "title": gettext("Signed in") if good else gettext("Sign-in refused"),
-        "detail": methods.get(row.method, row.method)
+        "detail": method_words(row.method)
         if good
         else f"AADSTS{row.error_code} · {row.failure_reason or ''}",
         "at": row.at,
