@@ -2,7 +2,9 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.journeys import story
@@ -15,6 +17,13 @@ from tests.journeys.words import ENGLISH
 PICTURES = ROOT / "docs" / "pictures"
 LARGEST = 200_000
 PHONE = {"width": 390, "height": 844}
+LETTER_LARGEST = 40_000
+LETTER = {"width": 620, "height": 400}
+SHAPES: dict[str, dict[str, Any]] = {
+    "desktop": {"viewport": LETTER},
+    "phone": {"viewport": {"width": 360, "height": 400}},
+    "dark": {"viewport": LETTER, "color_scheme": "dark"},
+}
 
 
 def take(visitor: Visitor, name: str) -> None:
@@ -81,8 +90,38 @@ def tour(browser: Browser, program: Program) -> None:
     john.page.reload()
     john.sees_named("Sam Oogle")
     take(john, "user")
+    letters(browser, john)
+    john.goes_to("/admin/branding").sees("Branding")
+    expect(john.page.frame_locator("iframe[name=preview]").locator("img")).to_be_visible()
+    take(john, "branding")
     complaints = [*john.complaints, *sam.complaints]
     assert complaints == []
+
+
+def letters(browser: Browser, john: Visitor) -> None:
+    """The invitation in both layouts and languages, as desktop, phone and dark."""
+    john.follows("Branding", within="nav.side").sees("Branding")
+    for layout in ("classic", "current"):
+        john.main.locator(f"input[name=layout][value={layout}]").check()
+        for language in ("en", "ko"):
+            john.field("Language of mails").select_option(language)
+            shown = john.page.frame_locator("iframe[name=preview]")
+            expect(shown.locator(f"html[lang={language}]")).to_be_attached()
+            expect(shown.locator("td.warn")).to_have_count(int(layout == "current"))
+            frame = john.page.frame(name="preview")
+            assert frame is not None
+            for shape, options in SHAPES.items():
+                context = browser.new_context(**options)
+                page = context.new_page()
+                page.set_content(frame.content())
+                file = PICTURES / f"mail-{layout}-{language}-{shape}.png"
+                page.screenshot(path=file, full_page=True)
+                context.close()
+                with Image.open(file) as picture:
+                    few = picture.convert("RGB").quantize(96, dither=Image.Dither.NONE)
+                few.save(file, optimize=True)
+                size = file.stat().st_size
+                assert size < LETTER_LARGEST, f"{file} is larger than {LETTER_LARGEST} bytes"
 
 
 def main() -> None:
