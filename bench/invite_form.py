@@ -49,6 +49,11 @@ def _measure(folder: Path) -> Result:
             "display_name": "",
             "message": message,
             "language": "",
+            "delivery": "mail",
+            "cc_address": "",
+            "cc_name": "",
+            "redirect_url": "",
+            "user_type": "Guest",
             "groups": group[1],
         }
         body = urllib.parse.urlencode(fields) + "&addresses=ADDRESS"

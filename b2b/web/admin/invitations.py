@@ -22,6 +22,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
 from flask_wtf.csrf import CSRFError
 from wtforms import BooleanField, SelectMultipleField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice
 
 from b2b.errors import N_, Conflict, Invalid, Refused
 from b2b.extensions import csrf, db
@@ -83,29 +84,35 @@ class InviteForm(Form):
     message = TextAreaField(
         lazy_gettext("Personal message"), validators=[AtMost(invitation_requests.MESSAGE_LONGEST)]
     )
-    language = Choice(lazy_gettext("Language of the mail"))
-    delivery = Choice(lazy_gettext("How the link reaches them"), default=_MAIL)
+    # The labels are put into the reader's language when they are shown, not at every POST.
+    language = Choice(
+        lazy_gettext("Language of the mail"),
+        choices=[
+            SelectChoice("", lazy_gettext("As the organisation’s setting")),
+            *(SelectChoice(code, name) for code, name in context.NAMES.items()),
+        ],
+    )
+    delivery = Choice(
+        lazy_gettext("How the link reaches them"),
+        choices=[
+            SelectChoice(_MAIL, lazy_gettext("Send the mail")),
+            SelectChoice(_LINK, lazy_gettext("Only make the link; I pass it on myself")),
+        ],
+        default=_MAIL,
+    )
     cc_address = StringField(lazy_gettext("Copy to"), validators=[AtMost(600)])
     cc_name = StringField(lazy_gettext("Name of that person"), validators=[AtMost(256)])
     redirect_url = StringField(lazy_gettext("Landing page"), validators=[AtMost(2048)])
-    user_type = Choice(lazy_gettext("User type"), default=str(UserType.GUEST))
+    # Both are understood; whether Member is allowed is asked where it is used (INV-3).
+    user_type = Choice(
+        lazy_gettext("User type"),
+        choices=[
+            SelectChoice(str(UserType.GUEST), lazy_gettext("Guest")),
+            SelectChoice(str(UserType.MEMBER), lazy_gettext("Member")),
+        ],
+        default=str(UserType.GUEST),
+    )
     as_new = BooleanField(lazy_gettext("Invite as new people instead"))
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.language.choices = [
-            ("", gettext("As the organisation’s setting")),
-            *((code, context.NAMES[code]) for code in context.shipped_languages()),
-        ]
-        self.delivery.choices = [
-            (_MAIL, gettext("Send the mail")),
-            (_LINK, gettext("Only make the link; I pass it on myself")),
-        ]
-        # Both are understood; whether Member is allowed is asked where it is used (INV-3).
-        self.user_type.choices = [
-            (str(UserType.GUEST), gettext("Guest")),
-            (str(UserType.MEMBER), gettext("Member")),
-        ]
 
     @classmethod
     def preset(cls) -> "InviteForm":
