@@ -30,7 +30,9 @@ class _Compiled:
     """One statement for one dialect: its text, and how values go in and come out."""
 
     def __init__(self, statement: Any, keys: Sequence[str] | None, dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=keys)
+        compiled = statement.compile(
+            dialect=dialect, column_keys=keys, compile_kwargs={"render_postcompile": True}
+        )
         self.text = str(compiled)
         self.positional = bool(compiled.positional)
         names = list(compiled.positiontup or compiled.binds)
