@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from b2b.errors import StartRefused
 
 FILE_NAME = "keys.json"
@@ -124,3 +127,22 @@ class Keyring:
         """The 8 digits of a mailed code (threats.md, 3). Raises KeyError as above."""
         mac = self._mac(key_id, "passcode", nonce.hex(), address_key, purpose)
         return f"{int.from_bytes(mac[:16]) % 10**PASSCODE_DIGITS:0{PASSCODE_DIGITS}d}"
+
+    def seal(self, plain: bytes, purpose: str, name: str) -> bytes:
+        """Encrypt what the database keeps and this program alone may read (AES-256-GCM).
+
+        The name of the root key, a nonce of 12 bytes, the ciphertext; it opens under the same
+        *purpose* and *name* only.
+        """
+        nonce = secrets.token_bytes(12)
+        cipher = AESGCM(self._mac(self.current_id, "seal", purpose))
+        return self.current_id.encode() + nonce + cipher.encrypt(nonce, plain, name.encode())
+
+    def unseal(self, sealed: bytes, purpose: str, name: str) -> bytes:
+        """What `seal` was given. Raises KeyError when its key is gone, ValueError when altered."""
+        key_id, nonce, ciphertext = sealed[:12], sealed[12:24], sealed[24:]
+        key = self._mac(key_id.decode("ascii", "replace"), "seal", purpose)
+        try:
+            return AESGCM(key).decrypt(nonce, ciphertext, name.encode())
+        except InvalidTag as error:
+            raise ValueError("what was sealed has been altered") from error

@@ -20,7 +20,7 @@ class SigningKey(Base):
     kid: Mapped[str] = mapped_column(String(64), primary_key=True)
     public_jwk: Mapped[dict[str, Any]] = mapped_column(JSON)
     private_key: Mapped[bytes] = mapped_column(LargeBinary)
-    """Encrypted PKCS #8."""
+    """PKCS #8, sealed by b2b.keys."""
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     signs_from: Mapped[datetime] = mapped_column(UTCDateTime)
     """Published before, so that verifiers know it in time."""
@@ -29,7 +29,11 @@ class SigningKey(Base):
 
 
 class AuthorizationCode(Base):
-    """A code on its way from browser to program: one use, sixty seconds (threats.md, OIDC-3)."""
+    """A code on its way from browser to program: one use, sixty seconds (threats.md, OIDC-3).
+
+    The row outlives its use: the access token names it and is good only while it is there, so that
+    whoever uses a code again takes away what the first use was given.
+    """
 
     __tablename__ = "authorization_codes"
     __table_args__ = (Index("ix_authorization_codes_by_expiry", "expires_at"),)
@@ -44,4 +48,6 @@ class AuthorizationCode(Base):
     nonce: Mapped[str | None] = mapped_column(String(512))
     code_challenge: Mapped[str | None] = mapped_column(String(128))
     signed_in_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    redeemed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    """Until it is redeemed the end of the code, afterwards of what was issued for it."""

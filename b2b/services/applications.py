@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import ColumnElement, bindparam, exists, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import (
     DEFAULT_ACCESS,
+    AppRole,
     AppRoleAssignment,
     Group,
     Membership,
@@ -71,6 +72,7 @@ class Tile:
     name: str
     description: str | None
     url: str | None
+    app_id: UUID | None = None
 
 
 def offered(
@@ -192,19 +194,14 @@ def tiles(session: Session, tenant_id: UUID, user_id: UUID) -> list[Tile]:
         .where(User.tenant_id == tenant_id, User.id == user_id, User.user_type == UserType.GUEST)
         .exists()
     )
-    groups = select(Membership.group_id).where(
-        Membership.tenant_id == tenant_id, Membership.user_id == user_id
-    )
-    assigned = select(AppRoleAssignment.service_principal_id).where(
-        AppRoleAssignment.tenant_id == tenant_id,
-        (AppRoleAssignment.principal_id == user_id) | AppRoleAssignment.principal_id.in_(groups),
-    )
+    assigned = select(AppRoleAssignment.service_principal_id).where(_held(tenant_id, user_id))
     rows = session.execute(
         select(
             ServicePrincipal.id,
             ServicePrincipal.display_name,
             ServicePrincipal.description,
             ServicePrincipal.sign_in_url,
+            ServicePrincipal.app_id,
         )
         .where(
             ServicePrincipal.tenant_id == tenant_id,
@@ -215,6 +212,70 @@ def tiles(session: Session, tenant_id: UUID, user_id: UUID) -> list[Tile]:
         .order_by(ServicePrincipal.name_key, ServicePrincipal.id)
     )
     return [Tile(*row) for row in rows]
+
+
+def _held(tenant_id: UUID, user_id: UUID) -> ColumnElement[bool]:
+    """Assignments of somebody himself, or of a group that he is in (direct members only)."""
+    groups = select(Membership.group_id).where(
+        Membership.tenant_id == tenant_id, Membership.user_id == user_id
+    )
+    return (AppRoleAssignment.tenant_id == tenant_id) & (
+        (AppRoleAssignment.principal_id == user_id) | AppRoleAssignment.principal_id.in_(groups)
+    )
+
+
+# Opening one ------------------------------------------------------------------------------------
+
+
+def by_app_id(session: Session, tenant_id: UUID, app_id: UUID) -> ServicePrincipal | None:
+    """The application with this client id in a tenant."""
+    return session.scalar(
+        select(ServicePrincipal).where(
+            ServicePrincipal.tenant_id == tenant_id, ServicePrincipal.app_id == app_id
+        )
+    )
+
+
+def lets_in(session: Session, application: ServicePrincipal, user: User) -> bool:
+    """Whether *user* may use *application* now (threats.md, APP-1): members only, assignment."""
+    if application.members_only and user.is_guest:
+        return False
+    if not application.assignment_required:
+        return True
+    return bool(
+        session.scalar(
+            select(
+                exists().where(
+                    _held(application.tenant_id, user.id),
+                    AppRoleAssignment.service_principal_id == application.id,
+                )
+            )
+        )
+    )
+
+
+def roles_in(session: Session, application: ServicePrincipal, user: User) -> list[str]:
+    """Values of the application's roles that *user* holds, himself or through a group; sorted."""
+    return list(
+        session.scalars(
+            select(AppRole.value)
+            .join(
+                AppRoleAssignment,
+                (AppRoleAssignment.tenant_id == AppRole.tenant_id)
+                & (AppRoleAssignment.service_principal_id == AppRole.service_principal_id)
+                & (AppRoleAssignment.app_role_id == AppRole.id),
+            )
+            .where(
+                AppRole.tenant_id == application.tenant_id,
+                AppRole.service_principal_id == application.id,
+                AppRole.is_enabled,
+                AppRole.value.is_not(None),
+                _held(application.tenant_id, user.id),
+            )
+            .distinct()
+            .order_by(AppRole.value)
+        )
+    )
 
 
 # One application --------------------------------------------------------------------------------

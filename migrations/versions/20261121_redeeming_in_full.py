@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("nonce", sa.String(length=512), nullable=True),
         sa.Column("code_challenge", sa.String(length=128), nullable=True),
         sa.Column("signed_in_at", types.UTCDateTime(), nullable=False),
+        sa.Column("redeemed_at", types.UTCDateTime(), nullable=True),
         sa.Column("expires_at", types.UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("code_hash", name=op.f("pk_authorization_codes")),
     )

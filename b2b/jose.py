@@ -1,0 +1,89 @@
+"""RSA keys and signed tokens: the only door to the JOSE library for what this program signs."""
+
+import binascii
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+
+ALGORITHM = "RS256"
+KEY_BITS = 2048
+LONGEST = 16 * 1024
+"""Characters of a token that is looked at."""
+_HEADERS = {"typ", "alg", "kid"}
+
+
+class Forged(Exception):
+    """A token that no key of ours has signed as it stands."""
+
+
+def new_key() -> bytes:
+    """A fresh RSA private key as PKCS #8 (DER)."""
+    return RSAKey.generate_key(KEY_BITS, private=True).as_der(private=True)
+
+
+def public_jwk(private_key: bytes) -> dict[str, str]:
+    """The public half of *private_key* as a JWK for signatures, named by its thumbprint
+    (RFC 7638).
+    """
+    key = RSAKey.import_key(private_key)
+    public = key.as_dict(private=False)
+    return {
+        "kty": "RSA",
+        "use": "sig",
+        "alg": ALGORITHM,
+        "kid": key.thumbprint(),
+        "n": str(public["n"]),
+        "e": str(public["e"]),
+    }
+
+
+class Signer:
+    """A private key that is ready to sign; making one takes longer than signing."""
+
+    def __init__(self, kid: str, private_key: bytes) -> None:
+        self.kid = kid
+        self._key = RSAKey.import_key(private_key)
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """*claims* as a compact JWT."""
+        header = {"typ": "JWT", "alg": ALGORITHM, "kid": self.kid}
+        return jwt.encode(header, dict(claims), self._key, algorithms=[ALGORITHM])
+
+
+def verified(token: str, find: Callable[[str], Mapping[str, str] | None]) -> dict[str, Any]:
+    """The claims of a token that a key of ours has signed; *find* gives the public JWK of a kid.
+
+    Raises Forged. The header may hold typ, alg and kid and nothing else: keys and addresses that a
+    token brings along, and extensions that it calls critical, are never looked at (threats.md,
+    OIDC-5). When it ends, and for whom it is, is the caller's to ask.
+    """
+    header = _header(token)
+    kid = header.get("kid")
+    if set(header) != _HEADERS or header["alg"] != ALGORITHM or not isinstance(kid, str):
+        raise Forged
+    found = find(kid)
+    if found is None:
+        raise Forged
+    key = RSAKey.import_key({"kty": "RSA", "n": found["n"], "e": found["e"]})
+    try:
+        return jwt.decode(token, key, algorithms=[ALGORITHM]).claims
+    except (JoseError, ValueError) as error:
+        raise Forged from error
+
+
+def _header(token: str) -> dict[str, Any]:
+    if len(token) > LONGEST or not token.isascii() or token.count(".") != 2:
+        raise Forged
+    first = token.partition(".")[0]
+    try:
+        header = json.loads(urlsafe_b64decode(first + "=" * (-len(first) % 4)))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise Forged from error
+    if not isinstance(header, dict):
+        raise Forged
+    return header
