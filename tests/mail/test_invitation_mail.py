@@ -19,6 +19,7 @@ from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from b2b import worker
+from b2b.errors import Refused
 from b2b.extensions import db
 from b2b.mail import compose, source
 from b2b.mail.pictures import Album
@@ -27,6 +28,7 @@ from b2b.services import branding, pictures
 from tests import factories
 from tests.cast import Cast
 from tests.conftest import Clock, Mailroom
+from tests.mail.test_compose import BREAKS, HEADERS, HOSTILE, TEMPLATES
 
 SAM = "gsamoogle@gmail.com"
 BOSS = "boss@partner.example"
@@ -422,3 +424,79 @@ def test_no_secret_of_a_letter_is_logged(
     assert len(secrets) == 2
     for secret in secrets:
         assert secret not in caplog.text
+
+
+# What is typed -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", BREAKS, ids=repr)
+@pytest.mark.parametrize("field", ["cc_name", "cc_address"])
+def test_a_cc_is_refused_or_stays_one_address_in_its_header(
+    app: Flask, session: Session, cast: Cast, clock: Clock, field: str, payload: str
+) -> None:
+    """INV-1, MAIL-6"""
+    value = {"cc_name": f"Bo{payload}ss", "cc_address": f"boss{payload}@partner.example"}[field]
+    try:
+        factories.invite(session, cast, clock.now, **({"cc_address": BOSS} | {field: value}))
+    except Refused:
+        assert session.scalars(select(OutboxMessage)).all() == []
+        return
+    [guest], [copy] = rows(session), rows(session, "invitation_copy")
+    assert (guest.recipient, copy.recipient) == (SAM, BOSS)
+    for row in (guest, copy):
+        message, _ = of_row(row)
+        names = [name for name, _ in message.raw_items()]
+        assert len(names) == len(set(names))
+        assert set(names) <= HEADERS | {"Cc"}
+        assert [a.addr_spec for a in message["To"].addresses] == [row.recipient]
+    shown = of_row(guest)[0]["Cc"].addresses
+    assert [a.addr_spec for a in shown] == [BOSS]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("where", ["current", "copy"])
+def test_hostile_words_are_plain_text_in_every_letter(
+    app: Flask, session: Session, cast: Cast, clock: Clock, where: str, text: str
+) -> None:
+    """MAIL-1, as for the classic layout: message, names of inviter and organisation"""
+    set_tenant(session, cast, invitation_layout=InvitationLayout.CURRENT)
+    template = "invitation_copy" if where == "copy" else "invitation"
+    shapes = []
+    for value in ("harmless", text):
+        with session.begin_nested() as savepoint:
+            set_tenant(session, cast, display_name=f"W {value}")
+            session.execute(
+                update(User).where(User.id == cast.john).values(display_name=f"J {value}")
+            )
+            session.expire_all()
+            factories.invite(session, cast, clock.now, message=f"M {value}", cc_address=BOSS)
+            message, _ = of_row(rows(session, template)[0])
+            savepoint.rollback()
+        page = page_of(message)
+        shapes.append([(tag.name, sorted(tag.attrs)) for tag in page.find_all(True)])
+        hosts = {str(a["href"]).split("/")[2] for a in page.select("a[href]")}
+        assert hosts <= {"localhost:5000"}
+    assert shapes[0] == shapes[1]
+    shown = text.replace("\u202e", "").replace("\u200b", "")
+    assert f"M {shown}" in page.get_text()
+    assert f"M {shown}" in written(message, "plain")
+
+
+@pytest.mark.parametrize("text", TEMPLATES)
+def test_template_language_stays_literal_in_the_current_layout(
+    app: Flask, session: Session, cast: Cast, clock: Clock, text: str
+) -> None:
+    """MAIL-2, also in the subject, which names the inviter here"""
+    set_tenant(session, cast, invitation_layout=InvitationLayout.CURRENT, display_name=f"W {text}")
+    session.execute(update(User).where(User.id == cast.john).values(display_name="J {{ config }}"))
+    session.expire_all()
+    factories.invite(session, cast, clock.now, message=f"M {text}", cc_address=BOSS)
+    for row in [*rows(session), *rows(session, "invitation_copy")]:
+        message, content = of_row(row)
+        assert f"M {text}" in written(message, "plain")
+        assert f"W {text}" in page_of(message).get_text()
+        assert str(app.config["SECRET_KEY"]).encode() not in content
+    subject = str(of_row(rows(session)[0])[0]["Subject"])
+    assert subject == (
+        "J {{ config }} invited you to access applications within their organisation"
+    )
