@@ -17,30 +17,35 @@ from b2b.actor import Actor, ExternalIdentity
 from b2b.errors import N_, Conflict, Denied, Refused
 from b2b.mail import outbox
 from b2b.models import (
+    AllowInvitesFrom,
+    DirectoryRoleAssignment,
     ExternalUserState,
     Identity,
     Invitation,
     InvitationStanding,
     Password,
     Provider,
+    Role,
     SignIn,
     Source,
+    Sponsor,
     Tenant,
     TenantPolicy,
     User,
     new_id,
 )
 from b2b.services import (
+    access_panel,
     addresses,
     applications,
     audit,
-    groups,
     invitation_requests,
     invitation_states,
     policies,
     sessions,
     users,
 )
+from b2b.services.access_panel import Shelf
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Change, Entry
 
@@ -75,6 +80,14 @@ class Opened:
     ends_at: datetime | None
 
     @property
+    def still_invites(self) -> bool:
+        """Whether the organisation invites anybody at all now: asking for a new one is idle else.
+
+        What was sent before stays good (redemption.md, section 6 names the domain list alone).
+        """
+        return self.policy.allow_invites_from is not AllowInvitesFrom.NONE
+
+    @property
     def purpose(self) -> str:
         """What a passcode for this redemption is bound to (threats.md, SIGN-3)."""
         return f"redeem:{self.invitation.id}"
@@ -95,25 +108,70 @@ def open_link(
     alike
     (threats.md, RED-1). Changes nothing (RED-2).
     """
+    opened = _opened(session, tenant_id, now, Invitation.id == invitation_id)
+    if opened is None:
+        # The same comparison as for a known one.
+        hmac.compare_digest(secret_hash, b"\0" * 32)
+        return None
+    if not hmac.compare_digest(secret_hash, opened.invitation.ticket_hash):
+        return None
+    return opened
+
+
+def open_direct(
+    session: Session, tenant_id: UUID, identity: ExternalIdentity, *, now: datetime
+) -> Opened | None:
+    """What a direct link to the tenant leads a pending guest to, without his mail; None for
+    everybody else.
+
+    The same rule as for the link in the mail: the sign-in must have proven the invited address,
+    and the invitation must not be cancelled; expiry shows in the standing (decisions.md, who may
+    redeem, expiry).
+    """
+    if identity.provider is None:
+        return None
+    for proven in sorted(identity.proven):
+        opened = _opened(session, tenant_id, now, User.invited_key == proven)
+        if opened is not None and opened.user.is_pending and matches(session, opened, identity):
+            return opened
+    return None
+
+
+def awaits(session: Session, tenant_id: UUID, address: Address) -> bool:
+    """Whether *address* is invited to the tenant and has not redeemed yet: then a mailed code for
+    signing in there leads somewhere.
+    """
+    pending = session.execute(
+        select(User.id).where(
+            User.tenant_id == tenant_id,
+            User.invited_key == address.key,
+            User.deleted_at.is_(None),
+            User.external_user_state == ExternalUserState.PENDING_ACCEPTANCE,
+        )
+    )
+    return pending.first() is not None
+
+
+def _opened(session: Session, tenant_id: UUID, now: datetime, which: Any) -> Opened | None:
+    """The invitation of the tenant for which *which* holds, unless it was cancelled or its person
+    deleted.
+    """
     row = session.execute(
         select(Invitation, User, Tenant, TenantPolicy)
         .join(User, (User.tenant_id == Invitation.tenant_id) & (User.id == Invitation.user_id))
         .join(Tenant, Tenant.id == Invitation.tenant_id)
         .join(TenantPolicy, TenantPolicy.tenant_id == Invitation.tenant_id)
-        .where(Invitation.tenant_id == tenant_id, Invitation.id == invitation_id)
+        .where(
+            Invitation.tenant_id == tenant_id,
+            which,
+            Invitation.cancelled_at.is_(None),
+            User.deleted_at.is_(None),
+        )
         .execution_options(populate_existing=True)
     ).one_or_none()
     if row is None:
-        # The same comparison as for a known one.
-        hmac.compare_digest(secret_hash, b"\0" * 32)
         return None
     invitation, user, tenant, policy = row
-    if (
-        not hmac.compare_digest(secret_hash, invitation.ticket_hash)
-        or invitation.cancelled_at is not None
-        or user.deleted_at is not None
-    ):
-        return None
     address = addresses.parse(invitation.invited_address, rules="rfc")
     ends = invitation_states.ends_at(invitation.valid_from, policy.invitation_days)
     if not user.account_enabled:
@@ -129,13 +187,55 @@ def open_link(
     return Opened(invitation, user, tenant, policy, standing, address, ends)
 
 
-def waiting(session: Session, opened: Opened) -> tuple[list[applications.Tile], list[str]]:
-    """What is there for the guest: applications, and names of groups."""
-    tenant_id, user_id = opened.tenant.id, opened.user.id
-    return (
-        applications.tiles(session, tenant_id, user_id),
-        [group.display_name for group in groups.of_user(session, tenant_id, user_id)],
+@dataclass(frozen=True)
+class Contact:
+    """Whom a guest asks, and who is told what he decided; without *mail*, by other means."""
+
+    name: str
+    mail: str | None
+
+
+def contact(session: Session, opened: Opened) -> Contact:
+    """The inviter while he can sign in; else another sponsor, else an administrator of users
+    (decisions.md, sponsor, cc person or inviter deleted).
+    """
+    invitation, tenant_id = opened.invitation, opened.tenant.id
+    inviter = None
+    if invitation.inviter_id is not None:
+        inviter = session.get(User, (tenant_id, invitation.inviter_id))
+    if inviter is None or inviter.may_sign_in:
+        return Contact(invitation.inviter_name, invitation.inviter_mail)
+    able = (User.account_enabled, User.deleted_at.is_(None), User.mail.is_not(None))
+    sponsor = (
+        select(User.display_name, User.mail)
+        .join(Sponsor, (Sponsor.tenant_id == User.tenant_id) & (Sponsor.sponsor_id == User.id))
+        .where(Sponsor.tenant_id == tenant_id, Sponsor.user_id == opened.user.id, *able)
+        .order_by(User.name_key, User.id)
     )
+    held = DirectoryRoleAssignment
+    administrator = (
+        select(User.display_name, User.mail)
+        .join(held, (held.tenant_id == User.tenant_id) & (held.user_id == User.id))
+        .where(
+            held.tenant_id == tenant_id,
+            held.role.in_([Role.USER_ADMINISTRATOR, Role.GLOBAL_ADMINISTRATOR]),
+            *able,
+        )
+        .order_by(held.role.desc(), User.name_key, User.id)
+    )
+    for query in (sponsor, administrator):
+        found = session.execute(query.limit(1)).first()
+        if found is not None:
+            return Contact(found.display_name, found.mail)
+    return Contact(opened.tenant.display_name, None)
+
+
+def waiting(
+    session: Session, opened: Opened, *, now: datetime
+) -> tuple[Shelf[applications.Tile], Shelf[access_panel.Joined]]:
+    """What is there for the guest: the first applications and groups, and how many there are."""
+    guest = acting(opened, now=now)
+    return access_panel.apps(session, guest), access_panel.groups(session, guest)
 
 
 def acting(
@@ -268,10 +368,15 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
         raise Conflict(N_("This invitation was accepted already. Sign in to continue."))
     other = session.get(Identity, (actor.tenant_id, identity.issuer, identity.subject))
     if other is not None and other.user_id != opened.user.id:
-        raise Conflict(
-            N_("Your account has access to %(organisation)s already, under another address."),
-            organisation=opened.tenant.display_name,
-        )
+        holder = session.get_one(User, (actor.tenant_id, other.user_id))
+        if holder.deleted_at is None:
+            raise Conflict(
+                N_("Your account has access to %(organisation)s already, under another address."),
+                organisation=opened.tenant.display_name,
+            )
+        # Who left or was deleted comes back as a new object; the old one lets the account go.
+        session.delete(other)
+        session.flush()
     assert identity.provider is not None  # `matches` has seen to it
     session.execute(
         insert(Identity),
@@ -386,24 +491,30 @@ def decline(session: Session, actor: Actor, opened: Opened, identity: ExternalId
     _tell_inviter(session, actor, opened, "declined")
 
 
-def ask_again(session: Session, actor: Actor, opened: Opened, note: str, *, now: datetime) -> None:
+def ask_again(
+    session: Session, actor: Actor, opened: Opened, note: str, *, now: datetime
+) -> Contact:
     """Somebody with an expired link asks the inviter for a new one; once for each link.
 
-    Raises Conflict when there is nobody to ask or it was asked already.
+    Returns whom it reaches. Raises Conflict when there is nobody to ask or it was asked already.
     """
     opened = _locked(session, actor, opened, None)
     if opened.standing is not Standing.EXPIRED:
         raise Conflict(N_("This invitation still works."))
-    if not opened.invitation.inviter_mail:
+    if not opened.still_invites:
         raise Conflict(
-            N_("%(name)s cannot be reached from here."), name=opened.invitation.inviter_name
+            N_("%(organisation)s invites nobody at present."),
+            organisation=opened.tenant.display_name,
         )
+    asked = contact(session, opened)
+    if not asked.mail:
+        raise Conflict(N_("%(name)s cannot be reached from here."), name=asked.name)
     already = any(
         mail.template == "asked_again" and mail.context.get("version") == opened.invitation.version
         for mail in outbox.of(session, actor.tenant_id, opened.invitation.id)
     )
     if already:
-        raise Conflict(N_("%(name)s was asked already."), name=opened.invitation.inviter_name)
+        raise Conflict(N_("%(name)s was asked already."), name=asked.name)
     text = (invitation_requests.clean_message(note) or "")[:500]
     audit.record(
         session,
@@ -411,24 +522,26 @@ def ask_again(session: Session, actor: Actor, opened: Opened, note: str, *, now:
         Entry(Activity.ASK_AGAIN, "User", opened.user.id, opened.user.user_principal_name),
     )
     _tell_inviter(session, actor, opened, "asked_again", note=text)
+    return asked
 
 
 def _tell_inviter(
     session: Session, actor: Actor, opened: Opened, template: str, **context: Any
 ) -> None:
     invitation, tenant = opened.invitation, opened.tenant
-    if not invitation.inviter_mail:
+    told = contact(session, opened)
+    if not told.mail:
         return
     outbox.enqueue(
         session,
         outbox.row(
             tenant.id,
             template,
-            invitation.inviter_mail,
+            told.mail,
             {
                 "tenant_name": tenant.display_name,
                 "tenant_domain": tenant.primary_domain,
-                "inviter_name": invitation.inviter_name,
+                "inviter_name": told.name,
                 "guest_name": opened.user.display_name,
                 "address": opened.address.text,
                 "user_url": f"/admin/users/{opened.user.id}",

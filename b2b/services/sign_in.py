@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import String, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor, ExternalIdentity
@@ -22,8 +22,11 @@ from b2b.models import (
     Tenant,
     TenantKind,
     User,
+    UserType,
     new_id,
 )
+from b2b.models.base import Id
+from b2b.models.prepared import Prepared
 from b2b.services import addresses, attempts, audit, passwords, users
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Entry
@@ -55,15 +58,23 @@ class Method(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Way:
-    """The way in for an address and why it is that one."""
+    """The way in for an address, why it is that one, and which others the person may take."""
 
     method: Method
     reasons: tuple[str, ...]
+    others: tuple[Method, ...] = ()
 
     @property
     def by_code(self) -> bool:
         """Whether it begins with a mailed code."""
         return self.method in (Method.PERSONAL_NEW, Method.PASSCODE)
+
+    def picked(self, wanted: Method | None) -> "Way":
+        """The same with *wanted* in front, if that is one of the others; else as it is."""
+        if wanted is None or wanted not in self.others:
+            return self
+        rest = tuple(method for method in self.others if method is not wanted)
+        return Way(wanted, (*self.reasons, N_("Chosen by the person.")), (self.method, *rest))
 
 
 @dataclass(frozen=True)
@@ -89,12 +100,14 @@ def decide(
     home_account: bool,
     personal_account: bool,
     consumer_domain: bool,
+    domain_hosted: bool = False,
 ) -> Way:
     """Where somebody signs in (redemption.md, section 2), from facts alone.
 
     *bound* is what an accepted guest redeemed with and wins over everything: a method sticks until
-    the
-    redemption is reset.
+    the redemption is reset. A directory that knows the sign-in name decides for its people: no
+    mailed code goes round it. *domain_hosted*: some directory here has verified the domain, so
+    nobody makes a personal account under it.
     """
     if bound is Provider.DIRECTORY:
         return Way(Method.PASSWORD, (N_("Redeemed with an account of another directory."),))
@@ -102,27 +115,41 @@ def decide(
         return Way(Method.PERSONAL_PASSWORD, (N_("Redeemed with a personal account."),))
     if bound is Provider.PASSCODE:
         return Way(Method.PASSCODE, (N_("Redeemed with a mailed code."),))
+    personal = N_("A personal account has this address.")
     if home_account:
-        return Way(
-            Method.PASSWORD,
-            (N_("A directory has verified the domain and knows this sign-in name."),),
-        )
+        known = N_("A directory has verified the domain and knows this sign-in name.")
+        if personal_account:  # redemption.md, 2: who has both is asked
+            return Way(Method.PASSWORD, (known, personal), (Method.PERSONAL_PASSWORD,))
+        return Way(Method.PASSWORD, (known,))
     nobody = N_("No directory that has verified the domain knows this sign-in name.")
     if personal_account:
-        return Way(Method.PERSONAL_PASSWORD, (nobody, N_("A personal account has this address.")))
-    if consumer_domain:
+        return Way(Method.PERSONAL_PASSWORD, (nobody, personal), (Method.PASSCODE,))
+    if consumer_domain and not domain_hosted:
         return Way(
             Method.PERSONAL_NEW,
             (nobody, N_("No personal account yet; the domain is one of personal addresses.")),
+            (Method.PASSCODE,),
         )
-    return Way(Method.PASSCODE, (nobody, N_("No other way is known for this address.")))
+    return Way(
+        Method.PASSCODE,
+        (nobody, N_("No other way is known for this address.")),
+        () if domain_hosted else (Method.PERSONAL_NEW,),
+    )
 
 
 def account_of(session: Session, address: Address) -> Account | None:
     """The account hosted here that *address* is the sign-in name of, in the order of `decide`."""
-    return _account(session, address.key, TenantKind.ORGANISATION, address.domain) or _account(
-        session, address.key, TenantKind.CONSUMER, None
-    )
+    return home_account_of(session, address) or personal_account_of(session, address)
+
+
+def home_account_of(session: Session, address: Address) -> Account | None:
+    """The account with this sign-in name in the directory that has verified its domain."""
+    return _account(session, address.key, TenantKind.ORGANISATION, address.domain)
+
+
+def personal_account_of(session: Session, address: Address) -> Account | None:
+    """The personal account with this address."""
+    return _account(session, address.key, TenantKind.CONSUMER, None)
 
 
 def _account(session: Session, key: str, kind: TenantKind, domain: str | None) -> Account | None:
@@ -186,10 +213,15 @@ def identity_of_guest(session: Session, user: User) -> Identity | None:
 
 
 def discover(
-    session: Session, address: Address, *, guest: User | None = None
+    session: Session,
+    address: Address,
+    *,
+    guest: User | None = None,
+    wanted: Method | None = None,
 ) -> tuple[Way, Account | None]:
-    """The way in for *address*, and the hosted account it leads to; *guest* is whom a link
-    names.
+    """The way in for *address*, and the hosted account it leads to.
+
+    *guest* is whom a link names, *wanted* the way that the person would rather take.
     """
     bound = identity_of_guest(session, guest) if guest is not None else None
     if bound is not None:
@@ -200,14 +232,17 @@ def discover(
             consumer_domain=False,
         )
         return way, bound_account(session, bound)
-    account = account_of(session, address)
+    home = home_account_of(session, address)
+    personal = personal_account_of(session, address)
     way = decide(
         bound=None,
-        home_account=account is not None and account.tenant_kind is TenantKind.ORGANISATION,
-        personal_account=account is not None and account.tenant_kind is TenantKind.CONSUMER,
+        home_account=home is not None,
+        personal_account=personal is not None,
         consumer_domain=address.domain in _consumer_domains,
-    )
-    return way, account
+        domain_hosted=home is not None or is_hosted(session, address.domain),
+    ).picked(wanted)
+    accounts = {Method.PASSWORD: home, Method.PERSONAL_PASSWORD: personal}
+    return way, accounts.get(way.method)
 
 
 # Passwords ---------------------------------------------------------------------------------------
@@ -231,6 +266,11 @@ def take_try(
     ) or attempts.take(
         session, f"password-ip:{ip}", limit=TRIES_FROM_ONE_IP, window=WINDOW, now=now
     )
+
+
+def forget_tries(session: Session, sign_in_name: str, *, ip_address: str | None) -> None:
+    """Start over for this account from this place: the password was right."""
+    attempts.forget(session, f"password:{sign_in_name}:{ip_address or '-'}"[:400])
 
 
 def stored_password(session: Session, account: Account | None) -> str | None:
@@ -290,7 +330,7 @@ def finish_password(
     if refusal is not None or account is None:
         assert refusal is not None
         return refusal
-    attempts.forget(session, f"password:{sign_in_name}:{ip_address or '-'}"[:400])
+    forget_tries(session, sign_in_name, ip_address=ip_address)
     session.get_one(User, (account.tenant_id, account.user_id)).last_sign_in_at = now
     return identity_for(account)
 
@@ -362,9 +402,11 @@ def identity_by_code(address: Address) -> ExternalIdentity:
 # Personal accounts -------------------------------------------------------------------------------
 
 
-def may_make_account(identity: ExternalIdentity) -> bool:
-    """Whether this sign-in may go on to make a personal account: a proven personal address."""
-    return identity.is_passcode and identity.subject.rpartition("@")[2] in _consumer_domains
+def may_make_account(session: Session, identity: ExternalIdentity) -> bool:
+    """Whether this sign-in may go on to make a personal account: its address was just proven by a
+    code, and no directory here speaks for the domain (threats.md, RED-7).
+    """
+    return identity.is_passcode and not is_hosted(session, identity.subject.rpartition("@")[2])
 
 
 def consumer_tenant(session: Session) -> Tenant:
@@ -388,7 +430,7 @@ def make_account(
 
     Raises Denied when nothing was proven, Invalid for names, Conflict when the account exists.
     """
-    if not may_make_account(identity):
+    if not may_make_account(session, identity):
         raise Denied(N_("Prove the address with a mailed code first."))
     given = users.profile_value("given_name", given_name)
     family = users.profile_value("surname", surname)
@@ -435,35 +477,63 @@ class Place:
     is_guest: bool
 
 
+_tenants, _people, _bound = Tenant.__table__, User.__table__, Identity.__table__
+_SHOWN = (
+    _tenants.c.id.label("tenant_id"),
+    _tenants.c.display_name,
+    _tenants.c.primary_domain,
+    _people.c.id.label("user_id"),
+    _people.c.user_type,
+)
+_AT_HOME = Prepared(
+    select(*_SHOWN)
+    .join(_people, _people.c.tenant_id == _tenants.c.id)
+    .where(
+        _tenants.c.id == bindparam("tenant_id", type_=Id),
+        _tenants.c.kind == bindparam("kind", type_=_tenants.c.kind.type),
+        _people.c.id == bindparam("user_id", type_=Id),
+        _people.c.account_enabled,
+        _people.c.deleted_at.is_(None),
+    )
+)
+_ELSEWHERE = Prepared(
+    select(*_SHOWN)
+    .join(_bound, _bound.c.tenant_id == _tenants.c.id)
+    .join(_people, (_people.c.tenant_id == _bound.c.tenant_id) & (_people.c.id == _bound.c.user_id))
+    .where(
+        _bound.c.issuer == bindparam("issuer", type_=String),
+        _bound.c.subject == bindparam("subject", type_=String),
+        _people.c.account_enabled,
+        _people.c.deleted_at.is_(None),
+    )
+    .order_by(_tenants.c.display_name, _tenants.c.id)
+)
+
+
 def places(session: Session, identity: ExternalIdentity) -> list[Place]:
     """Everywhere this identity may act: its home organisation, and where it is an accepted
     guest.
     """
-    found: list[Place] = []
+    connection = session.connection()
+    found = _ELSEWHERE.all(connection, issuer=identity.issuer, subject=identity.subject)
     if identity.home_tenant_id is not None:
-        row = session.execute(
-            select(Tenant, User)
-            .join(User, User.tenant_id == Tenant.id)
-            .where(
-                Tenant.id == identity.home_tenant_id,
-                Tenant.kind == TenantKind.ORGANISATION,
-                User.id == identity.home_user_id,
-            )
-        ).one_or_none()
-        if row is not None and row[1].may_sign_in:
-            found.append(_place(row[0], row[1]))
-    rows = session.execute(
-        select(Tenant, User)
-        .join(Identity, Identity.tenant_id == Tenant.id)
-        .join(User, (User.tenant_id == Identity.tenant_id) & (User.id == Identity.user_id))
-        .where(Identity.issuer == identity.issuer, Identity.subject == identity.subject)
-        .order_by(Tenant.display_name, Tenant.id)
-    )
-    return found + [_place(tenant, user) for tenant, user in rows if user.may_sign_in]
-
-
-def _place(tenant: Tenant, user: User) -> Place:
-    return Place(tenant.id, tenant.display_name, tenant.primary_domain, user.id, user.is_guest)
+        home = _AT_HOME.all(
+            connection,
+            tenant_id=identity.home_tenant_id,
+            user_id=identity.home_user_id,
+            kind=TenantKind.ORGANISATION,
+        )
+        found = [*home, *found]
+    return [
+        Place(
+            row.tenant_id,
+            row.display_name,
+            row.primary_domain,
+            row.user_id,
+            row.user_type is UserType.GUEST,
+        )
+        for row in found
+    ]
 
 
 def place_in(session: Session, identity: ExternalIdentity, tenant_id: UUID) -> Place:
@@ -479,11 +549,13 @@ def set_language(session: Session, actor: Actor, language: str) -> None:
     session.get_one(User, (actor.tenant_id, actor.user_id)).preferred_language = language
 
 
+def tenant_of_domain(session: Session, domain: str) -> UUID | None:
+    """The organisation hosted here that has verified *domain*."""
+    return session.execute(
+        select(Domain.tenant_id).where(Domain.name == domain, Domain.verified_at.is_not(None))
+    ).scalar_one_or_none()
+
+
 def is_hosted(session: Session, domain: str) -> bool:
     """Whether a directory hosted here has verified *domain*."""
-    return (
-        session.execute(
-            select(Domain.name).where(Domain.name == domain, Domain.verified_at.is_not(None))
-        ).scalar_one_or_none()
-        is not None
-    )
+    return tenant_of_domain(session, domain) is not None

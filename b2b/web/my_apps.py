@@ -3,21 +3,32 @@
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from flask import Blueprint, flash, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import select
 from wtforms import StringField
 
+from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
-from b2b.models import Domain, Tenant
-from b2b.services import applications, groups, redemption, sign_in, users
+from b2b.models import Tenant
+from b2b.services import access_panel, redemption, sign_in, users
 from b2b.services.addresses import parse_domain
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, signed_in, writing
 from b2b.web.forms import AtMost, Choice, Form, required
+from b2b.web.paging import cursor, here
+from b2b.web.redemption_link import remember_direct
 
 bp = Blueprint("my_apps", __name__)
 
@@ -52,7 +63,7 @@ def index() -> ResponseReturnValue:
     """My Apps of the organisation one acts in, or of the one that ?tenantid= names."""
     wanted = request.args.get("tenantid") or request.args.get("tenantId")
     if wanted:
-        return _enter(as_uuid(wanted))
+        return enter(as_uuid(wanted))
     if context.identity() is None:
         return context.to_sign_in()
     if context.actor_or_none() is None:
@@ -60,17 +71,31 @@ def index() -> ResponseReturnValue:
     _wear_organisation()
     who = actor()
     query = " ".join(request.args.get("q", "").split())[:100]
-    tiles = applications.tiles(db.session(), who.tenant_id, _own_id())
-    found = [tile for tile in tiles if query.casefold() in tile.name.casefold()]
+    first = not query and not {"after", "before"} & request.args.keys()
+    found = access_panel.apps(
+        db.session(), who, search=query, after=cursor("after"), before=cursor("before")
+    )
     return render_template(
         "my_apps/index.html",
-        tiles=found,
-        total=len(tiles),
+        found=found,
         query=query,
-        groups=groups.of_user(db.session(), who.tenant_id, _own_id()),
+        groups=access_panel.groups(db.session(), who) if first else None,
+        first=first,
         places=_places(),
         host_of=lambda url: urlsplit(url).netloc,
+        here=here,
     )
+
+
+@bp.get("/myapps/groups")
+@signed_in
+def groups() -> ResponseReturnValue:
+    """Groups that one is in; who else is in them is not shown: guests see little of a directory."""
+    _wear_organisation()
+    found = access_panel.groups(
+        db.session(), actor(), after=cursor("after"), before=cursor("before")
+    )
+    return render_template("my_apps/groups.html", found=found, places=_places(), here=here)
 
 
 def _own_id() -> UUID:
@@ -88,18 +113,32 @@ def _nowhere() -> ResponseReturnValue:
     """Signed in, and in no organisation yet or any more."""
     places = _places()
     if len(places) == 1:
-        return _enter(places[0].tenant_id)
+        return enter(places[0].tenant_id)
     return render_template("my_apps/nowhere.html", places=places, form=ButtonForm())
 
 
-def _enter(tenant_id: UUID) -> ResponseReturnValue:
-    """Act in the organisation *tenant_id*, signing in first if need be."""
+def enter(tenant_id: UUID, target: str | None = None) -> ResponseReturnValue:
+    """Act in the organisation *tenant_id*, signing in first if need be; who is invited there and
+    has not accepted yet is asked to (redemption.md, 1: direct links). *target* is a path of ours
+    to go on to, My Apps without one.
+    """
+    target = target or url_for(".index")
     identity = context.identity()
     if identity is None:
         return context.to_sign_in()
     present = context.actor_or_none()
     if present is None or present.tenant_id != tenant_id:
-        place = sign_in.place_in(db.session(), identity, tenant_id)
+        database = db.session()
+        place = next(
+            (one for one in sign_in.places(database, identity) if one.tenant_id == tenant_id), None
+        )
+        if place is None:
+            opened = redemption.open_direct(database, tenant_id, identity, now=context.now())
+            if opened is None:
+                return _no_access(identity)
+            remember_direct(opened, target)
+            is_open = opened.standing is redemption.Standing.OPEN
+            return redirect(url_for("redeem.review" if is_open else "redeem.landing"), 303)
         with writing() as database_session:
             context.start_session(
                 database_session, identity, tenant_id=place.tenant_id, user_id=place.user_id
@@ -107,21 +146,25 @@ def _enter(tenant_id: UUID) -> ResponseReturnValue:
             if place.is_guest:
                 guest = context.acting_at(place)
                 redemption.log_sign_in(database_session, guest, identity)
-    return redirect(url_for(".index"), 303)
+    return redirect(target, 303)
+
+
+def _no_access(identity: ExternalIdentity) -> ResponseReturnValue:
+    """Unknown organisations and those that have not let this account in answer alike (ADM-3)."""
+    page = render_template(
+        "my_apps/no_access.html", identity=identity, places=_places(), next=request.full_path
+    )
+    return make_response(page, 409)
 
 
 @bp.get("/myapps/<domain>")
 @context.public
 def of_domain(domain: str) -> ResponseReturnValue:
     """My Apps of the organisation that has verified a domain."""
-    tenant_id = db.session.scalar(
-        select(Domain.tenant_id).where(
-            Domain.name == parse_domain(domain), Domain.verified_at.is_not(None)
-        )
-    )
+    tenant_id = sign_in.tenant_of_domain(db.session(), parse_domain(domain))
     if tenant_id is None:
         raise NotFound(N_("No organisation here has this domain."))
-    return _enter(tenant_id)
+    return enter(tenant_id)
 
 
 @bp.post("/myapps/switch")
@@ -130,7 +173,7 @@ def switch() -> ResponseReturnValue:
     """Go to another organisation."""
     if not ButtonForm().validate_on_submit():
         return redirect(url_for(".index"), 303)
-    return _enter(as_uuid(request.form.get("tenant", "")))
+    return enter(as_uuid(request.form.get("tenant", "")))
 
 
 @bp.route("/profile", methods=["GET", "POST"])

@@ -24,7 +24,7 @@ from b2b.web import brand, context
 from b2b.web import sign_in as sign_in_pages
 from b2b.web.context import now, public, writing
 from b2b.web.forms import AtMost, Form
-from b2b.web.redemption_link import forget, opened_here, read, remember
+from b2b.web.redemption_link import direct_way_on, forget, opened_here, read, remember
 
 bp = Blueprint("redeem", __name__)
 
@@ -53,7 +53,7 @@ def landing() -> ResponseReturnValue:
     brand.wear(opened.tenant)
     match opened.standing:
         case Standing.EXPIRED:
-            return render_template("redeem/expired.html", opened=opened, form=AskForm())
+            return _expired(opened, AskForm())
         case Standing.BLOCKED_DOMAIN | Standing.DISABLED:
             return _closed(opened)
     identity = context.identity()
@@ -89,7 +89,7 @@ def _arrive(ticket: links.Ticket | None) -> ResponseReturnValue:
 
 
 def _landing(opened: Opened, *, signed_in: bool) -> ResponseReturnValue:
-    tiles, groups = redemption.waiting(db.session(), opened)
+    tiles, groups = redemption.waiting(db.session(), opened, now=now())
     return render_template(
         "redeem/landing.html",
         opened=opened,
@@ -99,6 +99,11 @@ def _landing(opened: Opened, *, signed_in: bool) -> ResponseReturnValue:
         signed_in=signed_in,
         accepted=opened.standing is Standing.ACCEPTED,
     )
+
+
+def _expired(opened: Opened, form: AskForm) -> ResponseReturnValue:
+    contact = redemption.contact(db.session(), opened)
+    return render_template("redeem/expired.html", opened=opened, form=form, contact=contact)
 
 
 def _unusable() -> ResponseReturnValue:
@@ -111,7 +116,13 @@ def _unusable() -> ResponseReturnValue:
 def _closed(opened: Opened) -> ResponseReturnValue:
     blocked = opened.standing is Standing.BLOCKED_DOMAIN
     return make_response(
-        render_template("redeem/closed.html", opened=opened, blocked_domain=blocked), 403
+        render_template(
+            "redeem/closed.html",
+            opened=opened,
+            blocked_domain=blocked,
+            contact=redemption.contact(db.session(), opened),
+        ),
+        403,
     )
 
 
@@ -223,13 +234,14 @@ def accept() -> ResponseReturnValue:
                 return _unusable()
             if opened.standing is not Standing.OPEN:
                 return redirect(url_for(".landing"), 303)
+            way_on = direct_way_on() or redemption.way_on(opened)
             user = redemption.accept(database_session, _guest(opened), opened, identity)
             context.start_session(
                 database_session, identity, tenant_id=user.tenant_id, user_id=user.id
             )
     except redemption.WrongAccount:
         return redirect(url_for(".landing"), 303)
-    session["way_on"] = redemption.way_on(opened)
+    session["way_on"] = way_on
     forget()
     return redirect(url_for("my_apps.profile", first=1), 303)
 
@@ -263,7 +275,8 @@ def declined() -> ResponseReturnValue:
     if opened is None or opened.invitation.declined_at is None:
         return redirect(url_for(".landing"), 303)
     brand.wear(opened.tenant)
-    return render_template("redeem/declined.html", opened=opened)
+    contact = redemption.contact(db.session(), opened)
+    return render_template("redeem/declined.html", opened=opened, contact=contact)
 
 
 @bp.post("/redeem/ask")
@@ -278,10 +291,12 @@ def ask() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             with writing() as database_session:
-                redemption.ask_again(
+                asked = redemption.ask_again(
                     database_session, _guest(opened), opened, form.note.data or "", now=now()
                 )
-            flash(gettext("%(name)s was asked.", name=opened.invitation.inviter_name), "ok")
+            flash(gettext("%(name)s was asked.", name=asked.name), "ok")
         except Refused as error:
             flash(gettext(error.template, **error.values), "warn")
+    elif opened.standing is Standing.EXPIRED:
+        return _expired(opened, form)
     return redirect(url_for(".landing"), 303)

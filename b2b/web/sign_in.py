@@ -2,7 +2,10 @@
 again.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 from flask import (
     Blueprint,
@@ -21,13 +24,14 @@ from b2b import links
 from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Invalid, Throttled
 from b2b.extensions import db
+from b2b.models import Tenant, TenantKind
 from b2b.services import addresses, passcodes, passwords, redemption, sign_in
 from b2b.services.addresses import Address
-from b2b.services.sign_in import Account, Way
+from b2b.services.sign_in import Account, Method, Way
 from b2b.web import brand, context
 from b2b.web.context import now, public, writing
 from b2b.web.forms import AtMost, Form, required
-from b2b.web.redemption_link import opened_here
+from b2b.web.redemption_link import opened_here, pick, picked
 
 bp = Blueprint("sign_in", __name__)
 
@@ -38,6 +42,15 @@ class AddressForm(Form):
     address = StringField(
         lazy_gettext("E-mail address"),
         validators=[required(N_("Enter one e-mail address, such as name@example.com."))],
+    )
+
+
+class OrganisationForm(Form):
+    """Where to sign in."""
+
+    domain = StringField(
+        lazy_gettext("Domain of the organisation"),
+        validators=[required(N_("Enter a domain, such as woodgrove.example."))],
     )
 
 
@@ -92,7 +105,9 @@ def subject() -> Subject | None:
     """From the browser's session; None when there is nothing to sign in for."""
     opened = opened_here()
     if opened is not None:
-        way, account = sign_in.discover(db.session(), opened.address, guest=opened.user)
+        way, account = sign_in.discover(
+            db.session(), opened.address, guest=opened.user, wanted=picked()
+        )
         brand.wear(opened.tenant)
         if way.by_code and account is None and (bound := _mail_of(opened)) is not None:
             return Subject(bound, bound.masked, opened.purpose, way, None, opened, True)
@@ -104,7 +119,8 @@ def subject() -> Subject | None:
         return None
     address = addresses.parse(typed, rules="rfc")
     way, account = sign_in.discover(db.session(), address)
-    return Subject(address, address.text, "sign_in", way, account, None, _has_places(address))
+    _wear_target()
+    return Subject(address, address.text, "sign_in", way, account, None, _leads_on(address, way))
 
 
 def _mail_of(opened: redemption.Opened) -> Address | None:
@@ -113,8 +129,40 @@ def _mail_of(opened: redemption.Opened) -> Address | None:
     return None if identity is None else addresses.parse(identity.subject, rules="rfc")
 
 
-def _has_places(address: Address) -> bool:
-    return bool(sign_in.places(db.session(), sign_in.identity_by_code(address)))
+def _leads_on(address: Address, way: Way) -> bool:
+    """Whether a mailed code would let somebody in: where he is a guest already, or where a direct
+    link leads and he is invited. A directory that knows the address is not gone round.
+    """
+    if sign_in.places(db.session(), sign_in.identity_by_code(address)):
+        return True
+    tenant_id = _target_tenant()
+    return (
+        tenant_id is not None
+        and way.method is not Method.PASSWORD
+        and redemption.awaits(db.session(), tenant_id, address)
+    )
+
+
+def _target_tenant() -> UUID | None:
+    """The organisation that the page after signing in belongs to, if its address names one."""
+    parts = urlsplit(session.get("next") or "")
+    if not parts.path.startswith("/myapps"):
+        return None
+    named = {name.casefold(): values for name, values in parse_qs(parts.query).items()}
+    with suppress(ValueError, Invalid):
+        if "tenantid" in named:
+            return UUID(named["tenantid"][0])
+        domain = addresses.parse_domain(parts.path.removeprefix("/myapps/"))
+        return sign_in.tenant_of_domain(db.session(), domain)
+    return None
+
+
+def _wear_target() -> None:
+    """Show whose door this is to whoever comes by a direct link."""
+    tenant_id = _target_tenant()
+    tenant = None if tenant_id is None else db.session.get(Tenant, tenant_id)
+    if tenant is not None and tenant.kind is TenantKind.ORGANISATION:
+        brand.wear(tenant)
 
 
 def _start_over() -> ResponseReturnValue:
@@ -133,6 +181,7 @@ def address() -> ResponseReturnValue:
             session.pop("next", None)
         if request.args.get("other") != "1" and context.actor_or_none() is not None:
             return redirect(_after(), 303)
+    _wear_target()
     form = AddressForm(data={"address": request.args.get("login_hint", "")[:320]})
     if form.validate_on_submit():
         with form.reporting():
@@ -141,6 +190,39 @@ def address() -> ResponseReturnValue:
             session["sign_in_as"] = typed.wire
             return redirect(url_for(".password"), 303)
     return render_template("sign_in/address.html", form=form)
+
+
+@bp.route("/signin/organisation", methods=["GET", "POST"])
+@public
+def organisation() -> ResponseReturnValue:
+    """Sign-in options: the organisation first, by its domain (redemption.md, 1)."""
+    form = OrganisationForm()
+    if form.validate_on_submit():
+        with form.reporting():
+            name = addresses.parse_domain((form.domain.data or "").strip().lstrip("@"))
+            if sign_in.tenant_of_domain(db.session(), name) is None:
+                raise Invalid("domain", N_("No organisation here has this domain."))
+            return redirect(url_for("my_apps.of_domain", domain=name), 303)
+    return render_template("sign_in/organisation.html", form=form)
+
+
+@bp.post("/signin/way")
+@public
+def other_way() -> ResponseReturnValue:
+    """Sign in another way than the one proposed, if the invitation allows it."""
+    who = subject()
+    if who is None or who.opened is None or not EmptyForm().validate_on_submit():
+        return _start_over()
+    wanted = request.form.get("method")
+    for method in who.way.others:
+        if method == wanted:
+            pick(method)
+            who = subject()
+            assert who is not None
+            if who.way.by_code and not session.get("code_sent"):
+                mail_code(who)
+            break
+    return redirect(url_for(".code" if who.way.by_code else ".password"), 303)
 
 
 @bp.route("/signin/password", methods=["GET", "POST"])
@@ -201,6 +283,8 @@ def send_code() -> ResponseReturnValue:
     who = subject()
     if who is None:
         return _start_over()
+    if who.opened is not None and not who.way.by_code:
+        return redirect(url_for(".password"), 303)
     if EmptyForm().validate_on_submit():
         mail_code(who)
     return redirect(url_for(".code"), 303)
@@ -235,6 +319,8 @@ def code() -> ResponseReturnValue:
     who = subject()
     if who is None:
         return _start_over()
+    if who.opened is not None and not who.way.by_code:
+        return redirect(url_for(".password"), 303)
     form = CodeForm()
     if form.validate_on_submit():
         browser = context.browser()
@@ -266,11 +352,19 @@ def code() -> ResponseReturnValue:
 
 def _code_was_right(who: Subject) -> ResponseReturnValue:
     identity = sign_in.identity_by_code(who.address)
-    if who.way.method is sign_in.Method.PERSONAL_NEW and sign_in.may_make_account(identity):
-        with writing() as database_session:
-            context.start_session(database_session, identity)
+    if who.way.method is Method.PERSONAL_NEW and sign_in.may_make_account(db.session(), identity):
+        _start(identity)
         return redirect(url_for(".account"), 303)
     return _complete(identity, who)
+
+
+def _start(identity: ExternalIdentity) -> None:
+    """Sign in as nobody's guest yet; what comes after signing in is remembered."""
+    target = session.get("next")
+    with writing() as database_session:
+        context.start_session(database_session, identity)
+    if target:
+        session["next"] = target
 
 
 @bp.route("/signin/account", methods=["GET", "POST"])
@@ -279,7 +373,7 @@ def account() -> ResponseReturnValue:
     """Make a personal account for the address that was just proven."""
     identity = context.identity()
     opened = opened_here()
-    if identity is None or not sign_in.may_make_account(identity):
+    if identity is None or not sign_in.may_make_account(db.session(), identity):
         return _start_over()
     if opened is not None:
         brand.wear(opened.tenant)
@@ -299,7 +393,7 @@ def account() -> ResponseReturnValue:
                     now=now(),
                     correlation_id=context.correlation_id(),
                 )
-                context.start_session(database_session, made)
+            _start(made)
             return redirect(url_for("redeem.review") if opened else _after(), 303)
     return render_template(
         "sign_in/account.html", form=form, identity=identity, empty=EmptyForm(), opened=opened

@@ -20,41 +20,86 @@ ADELE = "adele.vance@woodgrove.example"
 OTTO = "otto.brandt@contoso.example"
 SAM = "gsamoogle@gmail.com"
 
-# bound to, account at home, personal account, consumer domain → method (redemption.md, 2)
-DECISIONS: list[tuple[Provider | None, bool, bool, bool, Method]] = [
-    (None, True, False, False, Method.PASSWORD),
-    (None, True, True, False, Method.PASSWORD),
-    (None, True, False, True, Method.PASSWORD),
-    (None, True, True, True, Method.PASSWORD),
-    (None, False, True, False, Method.PERSONAL_PASSWORD),
-    (None, False, True, True, Method.PERSONAL_PASSWORD),
-    (None, False, False, True, Method.PERSONAL_NEW),
-    (None, False, False, False, Method.PASSCODE),
-    *[
-        (bound, home, personal, consumer, method)
-        for bound, method in (
-            (Provider.DIRECTORY, Method.PASSWORD),
-            (Provider.PERSONAL, Method.PERSONAL_PASSWORD),
-            (Provider.PASSCODE, Method.PASSCODE),
-        )
-        for home in (False, True)
-        for personal in (False, True)
-        for consumer in (False, True)
-    ],
-]
+HOME_KNOWS = "A directory has verified the domain and knows this sign-in name."
+HOME_DOES_NOT = "No directory that has verified the domain knows this sign-in name."
+PERSONAL_HAS = "A personal account has this address."
+PERSONAL_MAY = "No personal account yet; the domain is one of personal addresses."
+NOTHING_ELSE = "No other way is known for this address."
+Facts = tuple[bool, bool, bool, bool]
+# account at home, personal account, consumer domain, domain verified here
+# → method, other ways, why (redemption.md, 2)
+DECISIONS: dict[Facts, tuple[Method, tuple[Method, ...], tuple[str, ...]]] = {
+    (True, False, False, True): (Method.PASSWORD, (), (HOME_KNOWS,)),
+    (True, False, True, True): (Method.PASSWORD, (), (HOME_KNOWS,)),
+    (True, True, False, True): (
+        Method.PASSWORD, (Method.PERSONAL_PASSWORD,), (HOME_KNOWS, PERSONAL_HAS),
+    ),
+    (True, True, True, True): (
+        Method.PASSWORD, (Method.PERSONAL_PASSWORD,), (HOME_KNOWS, PERSONAL_HAS),
+    ),
+    (False, True, False, False): (
+        Method.PERSONAL_PASSWORD, (Method.PASSCODE,), (HOME_DOES_NOT, PERSONAL_HAS),
+    ),
+    (False, True, True, False): (
+        Method.PERSONAL_PASSWORD, (Method.PASSCODE,), (HOME_DOES_NOT, PERSONAL_HAS),
+    ),
+    (False, True, False, True): (
+        Method.PERSONAL_PASSWORD, (Method.PASSCODE,), (HOME_DOES_NOT, PERSONAL_HAS),
+    ),
+    (False, False, True, False): (
+        Method.PERSONAL_NEW, (Method.PASSCODE,), (HOME_DOES_NOT, PERSONAL_MAY),
+    ),
+    (False, False, True, True): (Method.PASSCODE, (), (HOME_DOES_NOT, NOTHING_ELSE)),
+    (False, False, False, False): (
+        Method.PASSCODE, (Method.PERSONAL_NEW,), (HOME_DOES_NOT, NOTHING_ELSE),
+    ),
+    (False, False, False, True): (Method.PASSCODE, (), (HOME_DOES_NOT, NOTHING_ELSE)),
+}  # fmt: skip
+STICKY = {
+    Provider.DIRECTORY: (Method.PASSWORD, "Redeemed with an account of another directory."),
+    Provider.PERSONAL: (Method.PERSONAL_PASSWORD, "Redeemed with a personal account."),
+    Provider.PASSCODE: (Method.PASSCODE, "Redeemed with a mailed code."),
+}
 
 
-@pytest.mark.parametrize(("bound", "home", "personal", "consumer", "method"), DECISIONS)
-def test_the_way_in_follows_from_four_facts(
-    bound: Provider | None, home: bool, personal: bool, consumer: bool, method: Method
-) -> None:
-    way = sign_in.decide(
-        bound=bound, home_account=home, personal_account=personal, consumer_domain=consumer
+def decided(facts: Facts, bound: Provider | None = None) -> sign_in.Way:
+    home, personal, consumer, hosted = facts
+    return sign_in.decide(
+        bound=bound,
+        home_account=home,
+        personal_account=personal,
+        consumer_domain=consumer,
+        domain_hosted=hosted,
     )
-    assert way.method is method
+
+
+@pytest.mark.parametrize("facts", DECISIONS)
+def test_the_way_in_and_its_reasons_follow_from_four_facts(facts: Facts) -> None:
+    method, others, reasons = DECISIONS[facts]
+    way = decided(facts)
+    assert (way.method, way.others, way.reasons) == (method, others, reasons)
     assert way.by_code is (method in (Method.PERSONAL_NEW, Method.PASSCODE))
-    assert way.reasons
-    assert all(reason.endswith(".") for reason in way.reasons)
+
+
+@pytest.mark.parametrize("bound", STICKY)
+def test_what_a_guest_redeemed_with_sticks_whatever_else_is_known(bound: Provider) -> None:
+    """redemption.md, 3: changed by a reset alone"""
+    method, reason = STICKY[bound]
+    for facts in DECISIONS:
+        way = decided(facts, bound)
+        assert (way.method, way.others, way.reasons) == (method, (), (reason,)), facts
+
+
+def test_one_of_the_other_ways_may_be_picked_and_nothing_else() -> None:
+    way = decided((False, False, True, False))
+    assert way.picked(Method.PASSCODE).method is Method.PASSCODE
+    assert way.picked(Method.PASSCODE).others == (Method.PERSONAL_NEW,)
+    assert way.picked(Method.PASSCODE).reasons[-1] == "Chosen by the person."
+    assert way.picked(Method.PASSWORD) == way
+    assert way.picked(None) == way
+    at_home = decided((True, False, False, True))
+    for method in Method:
+        assert at_home.picked(method) == at_home, "a directory is not gone round"
 
 
 @pytest.mark.parametrize(
@@ -257,14 +302,25 @@ def test_the_address_of_an_account_that_exists_makes_no_second_one(
         make(session, clock, factories.by_code("GSamOogle@Gmail.com"))
 
 
-def test_no_account_without_a_proof_or_for_a_work_address(
+def test_a_work_address_that_no_directory_here_speaks_for_may_be_a_personal_accounts(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """redemption.md, 2: work addresses are allowed if the domain is not verified"""
+    made = make(session, clock, factories.by_code("sam@partner.example"))
+    assert (made.provider, made.proven) == (Provider.PERSONAL, {"sam@partner.example"})
+    way, account = sign_in.discover(session, addresses.parse("sam@partner.example"))
+    assert way.method is Method.PERSONAL_PASSWORD
+    assert account is not None
+
+
+def test_no_account_without_a_proof_or_where_a_directory_speaks_for_the_domain(
     session: Session, cast: Cast, clock: Clock
 ) -> None:
     """RED-7"""
     unproven = ExternalIdentity(Provider.PERSONAL, "x", "1", SAM, proven=frozenset({SAM}))
     for identity in (
         unproven,
-        factories.by_code("somebody@partner.example"),
+        factories.by_code("somebody@woodgrove.example"),
         factories.hosted(session, ADELE),
     ):
         with pytest.raises(Denied, match="Prove the address"):

@@ -210,6 +210,7 @@ def test_after_five_wrong_codes_a_new_one_is_offered_and_the_old_one_is_void(
 ) -> None:
     """SIGN-3"""
     guest_by_code(app, cast, clock, "sam@partner.example")
+    mailroom.deliver()
     page = password_page(Browser(app), "sam@partner.example").submit("/signin/code/send")
     mailroom.deliver()
     code = code_in(mailroom.sources("sam@partner.example")[-1])
@@ -231,6 +232,7 @@ def test_a_code_typed_into_another_browser_is_no_good(
 ) -> None:
     """SIGN-3, SIGN-4: a code phished out of somebody opens nothing elsewhere"""
     guest_by_code(app, cast, clock, "sam@partner.example")
+    mailroom.deliver()
     password_page(Browser(app), "sam@partner.example").submit("/signin/code/send")
     mailroom.deliver()
     code = code_in(mailroom.sources("sam@partner.example")[-1])
