@@ -3,6 +3,7 @@
 from flask import Flask
 
 from b2b.web import (
+    account,
     admin,
     context,
     errors,
@@ -34,6 +35,7 @@ def register(app: Flask) -> None:
         redeem.bp,
         preferences.bp,
         my_apps.bp,
+        account.bp,
         my_people.bp,
         admin.bp,
     ):
