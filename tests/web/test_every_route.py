@@ -29,7 +29,7 @@ PUBLIC = {
     "setup.start",
     "sign_in.address", "sign_in.password", "sign_in.send_code", "sign_in.code",
     "sign_in.account", "sign_in.keep_code", "sign_in.sign_out", "sign_in.signed_out",
-    "sign_in.language",
+    "sign_in.language", "sign_in.organisation", "sign_in.other_way", "account.left",
     "redeem.landing", "redeem.inner", "redeem.start", "redeem.switch", "redeem.review",
     "redeem.accept", "redeem.decline", "redeem.declined", "redeem.ask",
     "my_apps.index", "my_apps.of_domain", "my_apps.switch",
