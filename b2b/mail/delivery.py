@@ -1,6 +1,7 @@
 """Delivery: leased rows over real SMTP through Flask-Mail, each settled before the next."""
 
 import contextlib
+import functools
 import logging
 import re
 import smtplib
@@ -382,10 +383,7 @@ class Deliverer:
             answer = error
         batch.ready.popleft()
         if not self._settle(parcel.mail, answer, following, outcome):
-            # Cancelled, or another worker's by now: whatever was announced is taken back.
-            batch.ready.popleft()
-            if self._connection is not None:
-                self._connection.take_back()
+            self._skip(batch)
         self._park(batch, outcome)
         if isinstance(answer, Reply):
             self._silences = 0
@@ -393,6 +391,20 @@ class Deliverer:
         self._silences += 1
         if self._silences >= SILENCES:
             raise Unreachable(str(answer), refused=False)
+
+    def _skip(self, batch: "_Batch") -> None:
+        """Go on to the next mail that nobody has cancelled or taken over; what was announced is
+        taken back.
+        """
+        if self._connection is not None:
+            self._connection.take_back()
+        ours = False
+        while batch.ready and not ours:
+            batch.ready.popleft()
+            batch.prepare(1)
+            if batch.ready:
+                mail = batch.ready[0].mail
+                ours = self._write(functools.partial(outbox.is_ours, mail=mail))
 
     def _send(
         self, parcel: Parcel, following: Parcel | None, meanwhile: Callable[[], None]

@@ -3,7 +3,7 @@
 import contextlib
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
@@ -14,7 +14,8 @@ HANG = "say nothing"
 class FaultServer:
     """Speaks just enough SMTP. `faults` maps a stage to what is answered there instead.
 
-    Stages: banner, EHLO, HELO, AUTH, MAIL, RCPT, `RCPT <address>`, DATA, `.` (the final dot), QUIT.
+    Stages: banner, EHLO, HELO, STARTTLS, AUTH, MAIL, RCPT, `RCPT <address>`, DATA, `.` (the final
+    dot), QUIT. Commands that come in groups are answered one by one.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,9 @@ class FaultServer:
         self.accepted: list[tuple[str, bytes]] = []
         self.connections = 0
         self.slowness = 0.0
+        self.meanwhile: Callable[[str], None] = lambda recipient: None
+        """Called with the recipient when a mail is taken, before that is said."""
+        self.on_connection: Callable[[int], None] = lambda number: None
         self.stopped = threading.Event()
         owner = self
 
@@ -61,6 +65,7 @@ class FaultServer:
     def serve(self, peer: socketserver.StreamRequestHandler) -> None:
         """One connection."""
         self.connections += 1
+        self.on_connection(self.connections)
 
         def say(default: str, *stages: str) -> bool:
             """Answer; whether it was the good answer."""
@@ -74,7 +79,7 @@ class FaultServer:
 
         if not say("220 fault.example", "banner"):
             return
-        recipient = ""
+        recipient, is_welcome = "", True
         while line := peer.rfile.readline():
             words = line.decode("latin-1").strip()
             verb = words.split()[0].upper() if words else ""
@@ -87,11 +92,14 @@ class FaultServer:
                     ),
                     "EHLO",
                 )
+            elif verb == "MAIL":
+                is_welcome = say("250 ok", "MAIL")
             elif verb == "RCPT":
                 recipient = words.partition("<")[2].partition(">")[0]
-                say("250 ok", f"RCPT {recipient}", "RCPT")
+                good = "250 ok" if is_welcome else "503 5.5.1 no sender"
+                is_welcome = say(good, f"RCPT {recipient}", "RCPT")
             elif verb == "DATA":
-                if say("354 go on", "DATA"):
+                if say("354 go on" if is_welcome else "503 5.5.1 no recipient", "DATA"):
                     source = b"".join(self._content(peer))
                     self.stopped.wait(self.slowness)
                     taken = self.faults.get(".", "250").startswith("2") or (
@@ -99,6 +107,7 @@ class FaultServer:
                     )
                     if taken:
                         self.accepted.append((recipient, source))
+                        self.meanwhile(recipient)
                     say("250 taken", ".")
             elif verb == "QUIT":
                 say("221 bye", "QUIT")
@@ -108,5 +117,7 @@ class FaultServer:
 
     @staticmethod
     def _content(peer: socketserver.StreamRequestHandler) -> Iterator[bytes]:
-        while (line := peer.rfile.readline()) and line != b".\r\n":
+        while (line := peer.rfile.readline()) != b".\r\n":
+            if not line:
+                raise EOFError  # without its end it is no mail (RFC 5321, 4.1.1.4)
             yield line[1:] if line.startswith(b"..") else line
