@@ -81,3 +81,11 @@ class Choice(SelectField):
             super().pre_validate(form)
         except ValidationError:
             raise ValidationError(gettext("Choose one from the list.")) from None
+
+
+def uploaded(field: Field, most_bytes: int) -> bytes | None:
+    """What was uploaded, one byte more than *most_bytes* at the most; None without a file."""
+    if not field.data or not getattr(field.data, "filename", None):
+        return None
+    content: bytes = field.data.stream.read(most_bytes + 1)
+    return content

@@ -20,7 +20,7 @@ from b2b.web.admin import bp
 from b2b.web.admin.invitations import in_frame
 from b2b.web.context import actor, allowed, takes_up_to, writing
 from b2b.web.errors import say
-from b2b.web.forms import AtMost, Choice, Form
+from b2b.web.forms import AtMost, Choice, Form, uploaded
 from b2b.web.headers import as_letter
 
 _UPLOAD = 2 * pictures.MOST_BYTES + 256 * 1024
@@ -67,7 +67,7 @@ class BrandingForm(Form):
                 N_("Enter a number of days from 1 to %(most)s."),
                 most=branding.LONGEST_LIFE,
             )
-        uploads = {"banner": _bytes_of(self.banner), "square": _bytes_of(self.square)}
+        uploads = {name: uploaded(self[name], pictures.MOST_BYTES) for name in branding.LOGOS}
         removed = {"banner": self.remove_banner.data, "square": self.remove_square.data}
         return Settings(
             accent=self.accent.data or "",
@@ -81,14 +81,6 @@ class BrandingForm(Form):
             uploads={name: data for name, data in uploads.items() if data is not None},
             removed=frozenset(name for name, gone in removed.items() if gone),
         )
-
-
-def _bytes_of(field: Any) -> bytes | None:
-    """What was uploaded; None when no file was chosen. One byte more than is allowed tells."""
-    if not field.data or not getattr(field.data, "filename", None):
-        return None
-    content: bytes = field.data.stream.read(pictures.MOST_BYTES + 1)
-    return content
 
 
 def _stored() -> tuple[Tenant, Settings]:
