@@ -424,8 +424,8 @@ def test_who_may_not_restore_makes_a_new_guest_at_once(
 def results(page: Page) -> dict[str, str]:
     """The page of results: address and what became of it."""
     return {
-        row.select_one("th .small").get_text(): " ".join(row.td.get_text(" ").split())  # type: ignore[union-attr]
-        for row in page.soup.select("main tbody tr")
+        row.select_one("b .ltr").get_text(): row.select_one("b + span").get_text()  # type: ignore[union-attr]
+        for row in page.soup.select("main ul.checked > li")
     }
 
 
@@ -472,7 +472,7 @@ def test_only_the_link_makes_no_mail_and_shows_a_link_for_each_audited_as_a_copy
     page = submit(john, f"{SAM} other@gmail.com", delivery="link")
     assert counts(app) == (2, 0)
     assert results(page)[SAM].startswith("Invited, without a mail. Pass on this link:")
-    shown = [code.get_text() for code in page.soup.select("main td code")]
+    shown = [code.get_text() for code in page.soup.select("main li code")]
     with app.app_context():
         people = db.session.scalars(select(Invitation.user_id)).all()
         made = [factories.link_of(db.session(), cast.woodgrove, person) for person in people]
@@ -483,7 +483,9 @@ def test_only_the_link_makes_no_mail_and_shows_a_link_for_each_audited_as_a_copy
         ).all()
         db.session.remove()
     assert sorted(shown) == sorted(made)
-    [mine] = [link for link in shown if link in page.soup.select("main tbody tr")[0].get_text()]
+    [mine] = [
+        link for link in shown if link in page.soup.select("main ul.checked > li")[0].get_text()
+    ]
     assert sorted(copies) == sorted((cast.john, person) for person in people)
     assert "WoodGrove" in Browser(app).get(mine).h1
     assert john.get("/admin/users/invite/result").status == 200, "looking again audits nothing"
@@ -500,13 +502,13 @@ def test_a_link_that_was_replaced_meanwhile_is_not_shown_again(
     app: Flask, cast: Cast, clock: Clock, john: Browser
 ) -> None:
     page = submit(john, SAM, delivery="link")
-    assert page.soup.select("main td code")
+    assert page.soup.select("main li code")
     clock.advance(minutes=6)
     with app.app_context(), worker.transaction() as session:
         factories.invite(session, cast, clock.now)
     again = john.get("/admin/users/invite/result")
     assert again.status == 200
-    assert not again.soup.select("main td code")
+    assert not again.soup.select("main li code")
 
 
 def test_the_results_of_one_browser_are_nobody_elses(
