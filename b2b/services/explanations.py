@@ -183,7 +183,7 @@ def _pending(facts: Facts) -> list[Finding]:
         found.append(finding)
     if facts.opened_at is None:
         found += _mail(facts)
-    else:
+    elif facts.declined_at is None:
         words = N_("The link was opened, and nobody has accepted yet.")
         if facts.signed_in_at is not None:
             words = N_("Signed in, and has not accepted the permissions yet.")

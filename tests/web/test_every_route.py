@@ -33,12 +33,22 @@ PUBLIC = {
     "redeem.landing", "redeem.inner", "redeem.start", "redeem.switch", "redeem.review",
     "redeem.accept", "redeem.decline", "redeem.declined", "redeem.ask",
     "my_apps.index", "my_apps.of_domain", "my_apps.switch",
+    "identity_platform.discovery", "identity_platform.keys", "identity_platform.authorize",
+    "identity_platform.resume", "identity_platform.token", "identity_platform.userinfo",
+    "identity_platform.logout", "launch.open_application",
 }  # fmt: skip
 """Whoever adds a public page adds it here, knowingly (threats.md, 1: deny by default)."""
-PUBLIC_ROOMS = {"inbox", "mailpit"}
-"""The captured mail of a test system; not registered in production (threats.md, BOX-5)."""
-CACHED = {"static", "home.brand", "home.logo"}
-WITHOUT_TOKEN = ("mailpit.", "preferences.block_at_once")
+PUBLIC_ROOMS = {"inbox", "mailpit", "demo_app"}
+"""A test system's captured mail and applications; not registered in production (threats.md, BOX-5).
+"""
+CACHED = {"static", "home.brand", "home.logo", "identity_platform.discovery"}
+CACHED |= {"identity_platform.keys"}
+WITHOUT_TOKEN = (
+    "mailpit.",
+    "preferences.block_at_once",
+    "identity_platform.token",
+    "identity_platform.userinfo",
+)
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -188,7 +198,7 @@ def test_every_page_carries_the_headers_for_an_administrator(
             assert response.status_code < 500, rule
             assert_secured(response, str(rule), cached=rule.endpoint in CACHED)
             seen.add((rule.endpoint, response.status_code))
-    assert {("admin.user", 200), ("admin.user", 404), ("admin.confirm_delete", 200)} <= seen
+    assert {("admin.user", 200), ("admin.user", 404), ("admin.delete", 200)} <= seen
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
@@ -325,7 +335,7 @@ def test_a_member_without_a_role_is_told_which_role_would_help(
             page = adele.get(path) if method == "GET" else adele.post(path, {"csrf_token": token})
             assert page.status == 403, rule
             named[rule.endpoint, method] = page.text
-    assert len(named) == 5
+    assert len(named) == 7
     assert all("This needs the role User Administrator." in text for text in named.values())
 
 
