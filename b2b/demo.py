@@ -17,6 +17,9 @@ from b2b.actor import Actor
 from b2b.errors import StartRefused
 from b2b.extensions import db
 from b2b.models import (
+    Application,
+    AppRole,
+    AppRoleAssignment,
     Group,
     Invitation,
     InvitationStanding,
@@ -188,9 +191,12 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
                 )
             )
 
-    projects, deliveries, group = _things(session, woodgrove)
+    projects, permits, deliveries, group = _things(session, woodgrove)
     owners.put(session, woodgrove, groups.owned(group), adele)
     owners.put(session, woodgrove, applications.owned(deliveries), adele)
+    applications.assign(
+        session, woodgrove.tenant_id, [(john.id, projects.id), (john.id, permits.id)], now
+    )
     _guests(session, woodgrove, john, minjun, projects, deliveries, group, now)
     return {
         "tenants": [
@@ -202,6 +208,16 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
             for actor in (woodgrove, contoso)
         ],
         "users": written,
+        "applications": [
+            {
+                "path": path,
+                "displayName": application.display_name,
+                "organisation": woodgrove.tenant_name,
+                "tenantId": str(woodgrove.tenant_id),
+                "clientId": str(application.app_id),
+            }
+            for path, application in (("projects", projects), ("permits", permits))
+        ],
     }
 
 
@@ -246,7 +262,9 @@ _QUIET_PEOPLE: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def _things(session: Session, woodgrove: Actor) -> tuple[ServicePrincipal, ServicePrincipal, Group]:
+def _things(
+    session: Session, woodgrove: Actor
+) -> tuple[ServicePrincipal, ServicePrincipal, ServicePrincipal, Group]:
     def application(
         name: str, description: str, url: str | None, **columns: Any
     ) -> ServicePrincipal:
@@ -277,9 +295,26 @@ def _things(session: Session, woodgrove: Actor) -> tuple[ServicePrincipal, Servi
         session.add(made)
         return made
 
-    projects = application(
-        "WoodGrove Projects", "Plans, drawings and deadlines", "https://projects.woodgrove.example/"
-    )
+    def with_sign_in(path: str, name: str, description: str) -> ServicePrincipal:
+        """One of the demo's own applications (b2b.demo_app), registered as any other."""
+        made = application(name, description, links.absolute(f"/demo/{path}/signin"))
+        session.add(
+            Application(
+                tenant_id=woodgrove.tenant_id,
+                id=new_id(),
+                app_id=made.app_id,
+                display_name=name,
+                redirect_uris=[
+                    links.absolute(f"/demo/{path}/{page}") for page in ("callback", "signed-out")
+                ],
+                created_at=woodgrove.now,
+            )
+        )
+        return made
+
+    projects = with_sign_in("projects", "WoodGrove Projects", "Plans, drawings and deadlines")
+    # No guest is assigned to it: the refusal can be seen.
+    permits = with_sign_in("permits", "WoodGrove Permits", "Building permits and inspections")
     deliveries = application(
         "Deliveries", "Dates and delivery notes", "https://deliveries.woodgrove.example/"
     )
@@ -297,7 +332,26 @@ def _things(session: Session, woodgrove: Actor) -> tuple[ServicePrincipal, Servi
         woodgrove.now,
         principal_type=PrincipalType.GROUP,
     )
-    return projects, deliveries, partners
+    contributor = AppRole(
+        tenant_id=woodgrove.tenant_id,
+        service_principal_id=projects.id,
+        id=uuid4(),
+        value="Project.Contribute",
+        display_name="Contributor",
+    )
+    session.add(contributor)
+    session.add(
+        AppRoleAssignment(
+            tenant_id=woodgrove.tenant_id,
+            id=new_id(),
+            service_principal_id=projects.id,
+            principal_id=partners.id,
+            principal_type=PrincipalType.GROUP,
+            app_role_id=contributor.id,
+            created_at=woodgrove.now,
+        )
+    )
+    return projects, permits, deliveries, partners
 
 
 def _guests(

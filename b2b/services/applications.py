@@ -72,7 +72,7 @@ class Tile:
     name: str
     description: str | None
     url: str | None
-    app_id: UUID | None = None
+    app_id: UUID
 
 
 def offered(

@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from b2b import demo_app
 from b2b.web import (
     account,
     admin,
@@ -10,6 +11,8 @@ from b2b.web import (
     headers,
     health,
     home,
+    identity_platform,
+    launch,
     my_apps,
     my_people,
     photo,
@@ -39,9 +42,13 @@ def register(app: Flask) -> None:
         my_apps.bp,
         account.bp,
         my_people.bp,
+        identity_platform.bp,
+        launch.bp,
         admin.bp,
     ):
         app.register_blueprint(blueprint)
     if app.config["INBOX"]:
         for blueprint in inbox_blueprints():
             app.register_blueprint(blueprint)
+    if app.config["DEMO"]:
+        app.register_blueprint(demo_app.bp)

@@ -146,6 +146,9 @@ def _leads_on(address: Address, way: Way) -> bool:
 def _target_tenant() -> UUID | None:
     """The organisation that the page after signing in belongs to, if its address names one."""
     parts = urlsplit(session.get("next") or "")
+    if "/oauth2/v2.0/" in parts.path:  # back to an application's request
+        with suppress(ValueError):
+            return UUID(parts.path.split("/")[1])
     if not parts.path.startswith("/myapps"):
         return None
     named = {name.casefold(): values for name, values in parse_qs(parts.query).items()}
