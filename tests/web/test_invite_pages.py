@@ -764,3 +764,25 @@ def test_the_preview_bears_whatever_is_posted(
     )
     assert page.status == 200
     assert sentence in page.response.get_data(as_text=True)
+
+
+def test_the_link_of_somebody_elses_guest_is_not_handed_over(
+    app: Flask, cast: Cast, clock: Clock, john: Browser, adele: Browser
+) -> None:
+    """decisions.md, link secret: and the link that he was sent goes on working"""
+    with app.app_context(), worker.transaction() as session:
+        invited = factories.invite(session, cast, clock.now)
+        link = factories.link_of(session, cast.woodgrove, invited.user_id)
+    for minutes in (0, 10):
+        clock.advance(minutes=minutes)
+        page = submit(adele, f"{SAM} new@partner.example", delivery="link")
+        assert problems(page) == {
+            SAM: "Invited by somebody else, who alone can pass on the link. Send the mail."
+        }
+        assert counts(app) == (1, 1)
+    with app.app_context():
+        assert factories.link_of(db.session(), cast.woodgrove, invited.user_id) == link
+        db.session.remove()
+    assert results(submit(john, f"{SAM} new@partner.example", delivery="link"))[SAM] == (
+        "A new link, without a mail; earlier links stop working."
+    )

@@ -21,10 +21,11 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.orm import Session
 from wtforms import BooleanField, SelectMultipleField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 
-from b2b.errors import N_, Conflict, Invalid, Refused
+from b2b.errors import N_, Conflict, Denied, Invalid, Refused
 from b2b.extensions import csrf, db
 from b2b.mail import compose
 from b2b.models import OwnedType, UserType
@@ -209,10 +210,7 @@ def attempt(form: InviteForm) -> Attempt:
                         n=len(made.deleted),
                     )
                 if form.wants_link:
-                    # The inviter is given these links, which is a copy like any other.
-                    for outcome in outcomes:
-                        if outcome.result is not Result.COMPLETED:
-                            invitation_handling.copy_link(session, actor(), outcome.user_id)
+                    _hand_over(session, outcomes)
             made.outcomes = outcomes
         except InvalidAddresses as error:
             made.problems = [(text, say(problem)) for text, problem in error.problems]
@@ -222,6 +220,25 @@ def attempt(form: InviteForm) -> Attempt:
                 made.status = 403
             raise
     return made
+
+
+def _hand_over(session: Session, outcomes: list[Invited]) -> None:
+    """Audit that the inviter is given these links: a copy like any other.
+
+    Raises InvalidAddresses for people whom somebody else invited, unless his role allows it: their
+    link would end, and nobody would get the new one.
+    """
+    strangers: list[tuple[str, Invalid]] = []
+    for outcome in outcomes:
+        if outcome.result is Result.COMPLETED:
+            continue
+        try:
+            invitation_handling.copy_link(session, actor(), outcome.user_id)
+        except Denied:
+            why = N_("Invited by somebody else, who alone can pass on the link. Send the mail.")
+            strangers.append((outcome.address.text, Invalid("addresses", why)))
+    if strangers:
+        raise InvalidAddresses(strangers)
 
 
 def _deleted(typed: Sequence[str]) -> list[Any]:
