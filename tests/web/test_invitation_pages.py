@@ -598,3 +598,33 @@ def test_everything_done_is_in_the_audit_log(
         {"property": "ValidUntil", "before": "2026-12-21T09:00:00+00:00",
          "after": "2026-12-22T09:00:00+00:00"},
     ]  # fmt: skip
+
+
+def test_each_activity_and_each_letter_is_told_in_words(app: Flask) -> None:
+    """audit-reporting.md: the log's names stay as they are; people are told what they mean"""
+    from b2b.services.audit import Activity
+    from b2b.web.admin import timeline
+
+    with app.test_request_context("/"):
+        said = {activity: timeline.activity_words(activity) for activity in Activity}
+    same = {activity for activity, words in said.items() if words == activity}
+    assert same == set()
+    assert len(set(said.values())) == len(Activity), "no two in the same words"
+
+
+def test_the_story_of_an_invitation_is_told_newest_first(
+    app: Flask, cast: Cast, clock: Clock, john: Browser
+) -> None:
+    with app.app_context(), worker.transaction() as session:
+        sam = factories.invite(session, cast, clock.now, cc_address="boss@partner.example").user_id
+        session.execute(update(OutboxMessage).values(state=MailState.SENT, settled_at=clock.now))
+    for do in ("extend", "resend", "cancel"):
+        clock.advance(minutes=1)
+        press(john.get(f"/admin/invitations/selected?do={do}&id={sam}"))
+    page = john.get(f"/admin/users/{sam}")
+    told = [" ".join(p.get_text().split()) for p in page.soup.select(".timeline li p:first-child")]
+    assert [words.partition(" The ")[0] for words in told[:4]] == [
+        "Mail cancelled", "Invitation cancelled", "Invitation sent again", "Invitation extended",
+    ]  # fmt: skip
+    assert "Mail sent to the mail server The copy of the invitation · boss@partner.example" in told
+    assert f"Mail sent to the mail server The invitation · {SAM}" in told

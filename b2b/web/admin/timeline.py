@@ -55,6 +55,14 @@ _ICONS: dict[str, tuple[str, str]] = {
     Activity.CREATE_TENANT: ("building", ""),
     Activity.SET_COMPANY: ("building", ""),
     Activity.SET_BRANDING: ("building", ""),
+    Activity.UNSUBSCRIBE: ("ban", "bad"),
+    Activity.SUBSCRIBE: ("check", "ok"),
+    Activity.LEAVE: ("sign-out", "bad"),
+    Activity.CHANGE_PASSWORD: ("key", ""),
+    Activity.PAUSE_MAIL: ("pause", "bad"),
+    Activity.RESUME_MAIL: ("send", "ok"),
+    Activity.TRY_MAIL: ("send", ""),
+    Activity.RETRY_MAIL: ("send", "accent"),
 }
 
 
@@ -125,6 +133,12 @@ def activity_words(activity: str) -> str:
         Activity.CREATE_TENANT: gettext("Organisation made"),
         Activity.SET_COMPANY: gettext("Facts of the organisation changed"),
         Activity.SET_BRANDING: gettext("Branding changed"),
+        Activity.LEAVE: gettext("Left the organisation"),
+        Activity.CHANGE_PASSWORD: gettext("Changed the password"),
+        Activity.PAUSE_MAIL: gettext("Mail delivery paused"),
+        Activity.RESUME_MAIL: gettext("Mail delivery resumed"),
+        Activity.TRY_MAIL: gettext("Mail server tried again"),
+        Activity.RETRY_MAIL: gettext("Failed mail sent again"),
     }
     return words.get(activity, activity)
 
@@ -237,6 +251,7 @@ def _letter(letter: OutboxMessage) -> dict[str, Any]:
     }
     subjects = {
         "invitation": gettext("The invitation"),
+        "invitation_copy": gettext("The copy of the invitation"),
         "welcome_back": gettext("News of more access"),
         "accepted": gettext("News of the acceptance"),
         "declined": gettext("News of the refusal"),
