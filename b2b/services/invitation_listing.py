@@ -316,12 +316,22 @@ def _walk(
             place = tuple_(*arm.selected_columns)
             cut.append(arm.where(place > bound if upwards else place < bound))
         way = replace(way, arms=cut)
-    entries = _merged(way, upwards=upwards, most=WINDOW if way.rest else limit + 1)
-    order = (entries.c.at, entries.c.id) if upwards else (entries.c.at.desc(), entries.c.id.desc())
-    found = session.execute(
-        _passing(tenant_id, entries, way.rest).order_by(*order).limit(limit + 1)
-    ).all()
-    if len(found) > limit or not way.rest or way.few:
+    if not way.rest:
+        windows = [limit + 1]
+    else:
+        # What is asked is mostly common: a short look finds a page of it.
+        windows = [WINDOW] if way.few else [min(10 * limit, WINDOW), WINDOW]
+    for most in windows:
+        entries = _merged(way, upwards=upwards, most=most)
+        order = (
+            (entries.c.at, entries.c.id) if upwards else (entries.c.at.desc(), entries.c.id.desc())
+        )
+        found = session.execute(
+            _passing(tenant_id, entries, way.rest).order_by(*order).limit(limit + 1)
+        ).all()
+        if len(found) > limit:
+            return found, None
+    if not way.rest or way.few:
         return found, None
     end = session.execute(
         select(entries.c.at, entries.c.id).order_by(*order).offset(WINDOW - 1).limit(1)
@@ -330,11 +340,14 @@ def _walk(
 
 
 def _length(session: Session, way: _Way, most: int) -> int:
-    """How many entries the arms of *way* have, counted up to *most* of each."""
-    cut = [arm.limit(most).subquery() for arm in way.arms]
-    return sum(
-        session.execute(select(func.count()).select_from(entries)).scalar_one() for entries in cut
-    )
+    """How many entries the arms of *way* have, counted up to *most*."""
+    total = 0
+    for arm in way.arms:
+        entries = arm.limit(most - total).subquery()
+        total += session.execute(select(func.count()).select_from(entries)).scalar_one()
+        if total >= most:
+            break
+    return total
 
 
 def _total(
