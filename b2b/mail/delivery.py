@@ -370,6 +370,8 @@ class Deliverer:
                 batch.prepare(2)
         except Unreachable as error:
             self._trip(error.trouble, outcome)
+        if self._connection is not None:
+            self._connection.take_back()
         self._park(batch, outcome)
         self._release(batch.left)
 
@@ -508,8 +510,7 @@ class Deliverer:
             self._settle(mail, Reply(500, reason), None, outcome)
 
     def _trip(self, trouble: Trouble, outcome: Outcome) -> None:
-        with self._transaction() as session:
-            again_at = breaker.trip(session, trouble, now=self._clock())
+        again_at = self._write(functools.partial(breaker.trip, trouble=trouble, now=self._clock()))
         outcome.unreachable = trouble.reason
         log.warning(
             "the mail server is left alone for a while",
@@ -517,10 +518,12 @@ class Deliverer:
         )
 
     def _release(self, mails: list[Leased]) -> None:
+        def write(session: Session) -> None:
+            for mail in mails:
+                outbox.release(session, mail, now=self._clock())
+
         if mails:
-            with self._transaction() as session:
-                for mail in mails:
-                    outbox.release(session, mail, now=self._clock())
+            self._write(write)
 
     def _write(self, what: Callable[[Session], T]) -> T:
         """Run *what* in a transaction, waiting for a database that is locked or away as long as the

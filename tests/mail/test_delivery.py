@@ -1,26 +1,35 @@
 """Delivery against a mail server that misbehaves: nothing lost, nothing twice, nobody held up."""
 
+import contextlib
+import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
+from b2b import clock as clock_module
 from b2b import worker
 from b2b.extensions import db
 from b2b.mail import breaker, outbox
-from b2b.mail.delivery import Outcome
+from b2b.mail.delivery import Deliverer, Outcome
 from b2b.models import EVERYWHERE, MailPause, MailState, OutboxMessage, new_id
 from b2b.services import invitations
+from config import SETTINGS
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import START, Clock
 from tests.crowd import at_once
+from tests.journeys.program import ROOT, until
 from tests.mail.conftest import Deliver, send_to
 from tests.mail.fault_server import DROP, HANG, FaultServer
 
@@ -593,6 +602,26 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_begun(
     assert deliver().sent == 3
 
 
+def test_an_envelope_announced_for_nothing_does_not_disturb_the_next_round(
+    app: Flask, cast: Cast, clock: Clock, server: FaultServer
+) -> None:
+    """REL-10: stopped between two mails, and going on over the same connection"""
+    server.extensions = ["PIPELINING"]
+    invite(app, cast, clock, *[f"guest{number}@partner.example" for number in range(25)])
+    enough = {2}
+    with app.app_context():
+        deliverer = Deliverer(
+            worker.transaction,
+            owner="test",
+            clock=clock_module.now,
+            stopping=lambda: len(server.accepted) in enough,
+        )
+        assert deliverer.run().sent == 2
+        enough.clear()
+        assert sum(deliverer.run().sent for _ in range(2)) == 23
+        deliverer.close()
+
+
 def test_cancelled_mail_is_not_sent(
     app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer
 ) -> None:
@@ -760,3 +789,111 @@ def test_one_connection_carries_a_whole_round(
     invite(app, cast, clock, *[f"guest{number}@partner.example" for number in range(5)])
     assert deliver().sent == 5
     assert server.connections == 1
+
+
+# With real workers and real time -----------------------------------------------------------------
+
+
+def queue(app: Flask, cast: Cast, count: int, *, now: datetime) -> list[str]:
+    """So many invitation mails to different people; their addresses."""
+    addresses = [f"guest{number:04}@many.example" for number in range(count)]
+    with app.app_context(), worker.transaction() as session:
+        factories.invite(session, cast, now, addresses[0])
+        [first] = session.scalars(select(OutboxMessage)).all()
+        outbox.enqueue(
+            session,
+            *[
+                outbox.row(
+                    cast.woodgrove, first.template, address, first.context,
+                    now=now, domain="woodgrove.example",
+                )
+                for address in addresses[1:]
+            ],
+        )  # fmt: skip
+    return addresses
+
+
+@pytest.mark.long
+@one_by_one_and_grouped
+def test_eight_workers_send_a_thousand_mails_once_over_a_slow_server(
+    app: Flask, cast: Cast, clock: Clock, server: FaultServer, grouping: list[str]
+) -> None:
+    """REL-3"""
+    server.extensions, server.slowness = grouping, 0.01
+    app.config["MAIL_COMMAND_TIMEOUT"] = 20.0
+    addresses = queue(app, cast, 1000, now=clock.now)
+
+    def work(_: Any, number: int) -> int:
+        db.session.remove()
+        deliverer = Deliverer(
+            worker.transaction,
+            owner=f"worker {number}",
+            clock=clock_module.now,
+            stopping=lambda: False,
+        )
+        sent = 0
+        try:
+            while len(server.accepted) < 1000:
+                # A database that is locked for long is waited for, as the worker's loop does.
+                with contextlib.suppress(OperationalError):
+                    outcome = deliverer.run()
+                    sent += outcome.sent
+                    assert outcome.lost == outcome.deferred == outcome.failed == 0
+                db.session.remove()
+        finally:
+            deliverer.close()
+        return sent
+
+    done, faults = at_once(app, 8, work)
+    assert faults == []
+    assert sum(done) == 1000
+    assert Counter(recipient for recipient, _ in server.accepted) == dict.fromkeys(addresses, 1)
+    assert {mail.state for mail in rows(app).values()} == {MailState.SENT}
+
+
+@contextlib.contextmanager
+def worker_process(app: Flask) -> Iterator[subprocess.Popen[bytes]]:
+    """`flask --app app worker` on the test's database and mail server, with a lease of 3 s."""
+    config = app.config
+    settings = {
+        "DATA_DIR": str(config["DATA_DIR"]),
+        "DATABASE_URL": config["DATABASE_URL"],
+        "PASSWORD_HASHING": "weak",
+        "MAIL_PORT": str(config["MAIL_PORT"]),
+        "MAIL_LEASE": "3",
+    }
+    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", "app", "worker"],
+        cwd=ROOT, env=kept | settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.long
+def test_a_worker_that_is_stopped_past_its_lease_repeats_one_mail_at_most(
+    app: Flask, cast: Cast, clock: Clock, server: FaultServer
+) -> None:
+    """REL-3: SIGSTOP, and SIGCONT once another one has sent everything"""
+    clock_module.use(None)
+    server.extensions, server.slowness = ["PIPELINING"], 0.05
+    addresses = queue(app, cast, 60, now=clock_module.now())
+    with worker_process(app) as stopped:
+        until(lambda: len(server.accepted) >= 10, 30, 0.005)
+        stopped.send_signal(signal.SIGSTOP)
+        with worker_process(app):
+            until(lambda: len({recipient for recipient, _ in server.accepted}) == 60, 60)
+            stopped.send_signal(signal.SIGCONT)
+            until(lambda: {mail.state for mail in rows(app).values()} == {MailState.SENT}, 30)
+        stopped.terminate()
+        said = stopped.communicate(timeout=30)[1].decode()
+    counts = Counter(recipient for recipient, _ in server.accepted)
+    assert set(counts) == set(addresses)
+    twice = sum(counts.values()) - 60
+    assert twice <= 1
+    assert said.count("lease was lost while sending") == twice
