@@ -20,6 +20,7 @@ from b2b.models import (
     AllowInvitesFrom,
     DirectoryRoleAssignment,
     ExternalUserState,
+    GuestAccess,
     Identity,
     Invitation,
     InvitationStanding,
@@ -235,7 +236,10 @@ def waiting(
 ) -> tuple[Shelf[applications.Tile], Shelf[access_panel.Joined]]:
     """What is there for the guest: the first applications and groups, and how many there are."""
     guest = acting(opened, now=now)
-    return access_panel.apps(session, guest), access_panel.groups(session, guest)
+    apps = access_panel.apps(session, guest)
+    if opened.policy.guest_access is GuestAccess.RESTRICTED:
+        return apps, Shelf([], 0)  # such guests see no groups (services.visibility)
+    return apps, access_panel.groups(session, guest)
 
 
 def acting(

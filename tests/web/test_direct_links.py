@@ -69,7 +69,7 @@ def test_a_pending_guest_redeems_by_a_direct_link_without_the_mail(
     assert page.path == "/profile"
     assert page.submit("/profile/skip").path == "/myapps"
     assert not user(app, cast, user_id).is_pending
-    assert "Guest in WoodGrove" in browser.get("/myapps").soup.get_text(" ")
+    assert browser.get("/myapps").title == "Apps – My Apps, WoodGrove"
 
 
 def test_a_mailed_code_is_proof_enough_on_the_direct_link(
