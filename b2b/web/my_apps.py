@@ -21,7 +21,7 @@ from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
 from b2b.models import Tenant
-from b2b.services import access_panel, redemption, sign_in, users
+from b2b.services import access_panel, redemption, sign_in, users, visibility
 from b2b.services.addresses import parse_domain
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
@@ -79,7 +79,9 @@ def index() -> ResponseReturnValue:
         "my_apps/index.html",
         found=found,
         query=query,
-        groups=access_panel.groups(db.session(), who) if first else None,
+        groups=access_panel.groups(db.session(), who)
+        if first and visibility.of(db.session(), who).reads_groups
+        else None,
         first=first,
         places=_places(),
         host_of=lambda url: urlsplit(url).netloc,
@@ -92,6 +94,7 @@ def index() -> ResponseReturnValue:
 def groups() -> ResponseReturnValue:
     """Groups that one is in; who else is in them is not shown: guests see little of a directory."""
     _wear_organisation()
+    visibility.require_groups(db.session(), actor())
     found = access_panel.groups(
         db.session(), actor(), after=cursor("after"), before=cursor("before")
     )
