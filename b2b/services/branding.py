@@ -12,15 +12,21 @@ from b2b import links
 from b2b.actor import Actor
 from b2b.errors import N_, Invalid
 from b2b.models import InvitationLayout, PictureKind, Tenant, TenantPolicy
-from b2b.services import addresses, audit, colours, invitation_letters, permissions, pictures
+from b2b.services import (
+    addresses,
+    audit,
+    colours,
+    invitation_letters,
+    permissions,
+    pictures,
+    policies,
+)
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.invitation_letters import Wording
 from b2b.services.permissions import Action
 from b2b.services.pictures import Made
 
-LONGEST_LIFE = 3650
-"""Days that an invitation may be given."""
 LOGOS = {"banner": PictureKind.BANNER_LOGO, "square": PictureKind.SQUARE_LOGO}
 """Names in `Tenant.branding` of the pictures' digests."""
 
@@ -166,11 +172,7 @@ def _check(tenant: Tenant, wanted: Settings) -> _Checked:
             digest = (tenant.branding or {}).get(name)
         if digest is not None:
             face[name] = digest
-    days = wanted.invitation_days
-    if days is not None and not 1 <= days <= LONGEST_LIFE:
-        raise Invalid(
-            "invitation_days", N_("Enter a number of days from 1 to %(most)s."), most=LONGEST_LIFE
-        )
+    days = policies.checked_life(wanted.invitation_days)
     language = wanted.notification_language.strip()
     if language and not _LANGUAGE.fullmatch(language):
         raise Invalid("notification_language", N_("Choose one from the list."))

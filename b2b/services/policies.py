@@ -139,6 +139,15 @@ LONGEST_LIFE = 3650
 MOST_HOSTS = 200
 
 
+def checked_life(days: int | None) -> int | None:
+    """*days* that an invitation may be good for; None never ends. Raises Invalid."""
+    if days is not None and not 1 <= days <= LONGEST_LIFE:
+        raise Invalid(
+            "invitation_days", N_("Enter a number of days from 1 to %(most)s."), most=LONGEST_LIFE
+        )
+    return days
+
+
 @dataclass(frozen=True)
 class Settings:
     """External collaboration settings as they are asked for; one domain or host a line."""
@@ -173,11 +182,7 @@ def change(session: Session, actor: Actor, wanted: Settings) -> TenantPolicy:
     audit.lock(session, actor.tenant_id)
     policy = session.get_one(TenantPolicy, actor.tenant_id, populate_existing=True)
     before = _details(policy)
-    days = wanted.invitation_days
-    if days is not None and not 1 <= days <= LONGEST_LIFE:
-        raise Invalid(
-            "invitation_days", N_("Enter a number of days from 1 to %(most)s."), most=LONGEST_LIFE
-        )
+    days = checked_life(wanted.invitation_days)
     domains = _lines("domains", wanted.domains, _domain)
     if wanted.domain_list is DomainList.OFF:
         domains = []

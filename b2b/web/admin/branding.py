@@ -12,7 +12,7 @@ from b2b.errors import N_, Invalid, Refused
 from b2b.extensions import db
 from b2b.mail import compose
 from b2b.models import InvitationLayout, Tenant, TenantPolicy
-from b2b.services import branding, permissions, pictures
+from b2b.services import branding, permissions, pictures, policies
 from b2b.services.branding import Settings
 from b2b.services.permissions import Action
 from b2b.web import brand, context
@@ -65,7 +65,7 @@ class BrandingForm(Form):
             raise Invalid(
                 "invitation_days",
                 N_("Enter a number of days from 1 to %(most)s."),
-                most=branding.LONGEST_LIFE,
+                most=policies.LONGEST_LIFE,
             )
         uploads = {name: uploaded(self[name], pictures.MOST_BYTES) for name in branding.LOGOS}
         removed = {"banner": self.remove_banner.data, "square": self.remove_square.data}
