@@ -51,6 +51,8 @@ class Asked:
     application_ids: Iterable[UUID] = ()
     group_ids: Iterable[UUID] = ()
     address_rules: str = "reference"
+    as_new: bool = True
+    """Make a new person of somebody who was deleted lately, rather than raise Restorable."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Checked:
     applications: Sequence[applications.Named]
     groups: Sequence[groups.Named]
     address_rules: str
+    as_new: bool
 
     def name_of(self, address: Address) -> str | None:
         """The display name that was given for *address*."""
@@ -110,6 +113,7 @@ def check(
         applications=found_applications,
         groups=found_groups,
         address_rules=asked.address_rules,
+        as_new=asked.as_new,
     )
 
 

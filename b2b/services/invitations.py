@@ -38,6 +38,7 @@ from b2b.services import (
     policies,
     sponsors,
     user_listing,
+    users,
 )
 from b2b.services import invitation_letters as letters
 from b2b.services.addresses import Address
@@ -47,6 +48,19 @@ from b2b.services.invitees import Invitees
 
 SAME_LINK_FOR = timedelta(minutes=5)
 """A repeat within this time is the same invitation: same link, no second mail (decisions.md)."""
+
+
+class Restorable(Invalid):
+    """Some of the people were deleted lately and could be restored instead; nothing was done."""
+
+    def __init__(self, people: list[Any]) -> None:
+        super().__init__(
+            "addresses",
+            N_("Nothing was sent. People who were deleted and can be restored: %(n)s"),
+            n=len(people),
+        )
+        self.people = people
+        """Each with id, display_name, mail_key and deleted_at."""
 
 
 class Result(enum.StrEnum):
@@ -105,8 +119,8 @@ def invite_many(
     *facts* are those of `Asked`. For each: a guest user with a sponsor, an invitation, the chosen
     memberships and assignments, mail in the outbox and audit events; known people get what
     invitations.md, section 6, and decisions.md say. At most MOST_AT_ONCE addresses; the same
-    address twice counts once. Raises Denied, Throttled, Invalid, and InvalidAddresses with one
-    entry for each address that cannot be invited.
+    address twice counts once. Raises Denied, Throttled, Invalid, Restorable,
+    and InvalidAddresses with one entry for each address that cannot be invited.
     """
     policy, tenant = policies.with_tenant(session, actor)
     policies.require_may_invite(policy, actor)
@@ -116,6 +130,10 @@ def invite_many(
     people = invitees.sort_out(
         session, actor, policy, tenant, addresses_text, request.address_rules
     )
+    if people.deleted and not request.as_new:
+        lately = users.restorable(session, actor, sorted(people.deleted))
+        if lately:
+            raise Restorable(list(lately.values()))
     if len(people.wanted) > 1 and request.display_name:
         raise Invalid("display_name", N_("A display name can be given for one address only."))
     invitation_quotas.within_rate(session, actor, len(people.wanted))

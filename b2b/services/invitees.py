@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
+    case,
     literal_column,
     null,
     select,
@@ -64,6 +65,8 @@ class Invitees:
     """Keys that are a further address of somebody else."""
     unsubscribed: set[str]
     """Keys of people who want no invitations from this tenant."""
+    deleted: set[str]
+    """Keys of people who were deleted softly, whenever that was."""
 
 
 def sort_out(
@@ -140,6 +143,7 @@ def sort_out(
         known.upns,
         known.proxied - guests.keys(),
         known.unsubscribed,
+        known.deleted,
     )
 
 
@@ -185,7 +189,15 @@ def _finding(count: int) -> Prepared:
     return Prepared(
         union_all(
             people(_users.c.invited_key, keys).where(_users.c.invited_key.is_not(None)),
-            people(_users.c.mail_key, keys),
+            # Whoever is deleted is found here alone: the other indexes leave them out.
+            select(
+                case(
+                    (_users.c.deleted_at.is_(None), literal_column("'person'")),
+                    else_=literal_column("'deleted'"),
+                ),
+                _users.c.id,
+                case((_users.c.deleted_at.is_(None), _users.c.upn_key), else_=_users.c.mail_key),
+            ).where(_users.c.tenant_id == tenant_id, _users.c.mail_key.in_(keys)),
             people(_users.c.upn_key, [*keys, *parameters("upn", count, String)]),
             others("domain", _domains.c.name).where(
                 _domains.c.tenant_id == tenant_id,
@@ -211,6 +223,7 @@ class _Known:
     upns: set[str]
     proxied: set[str]
     unsubscribed: set[str]
+    deleted: set[str]
 
 
 def _known(session: Session, actor: Actor, asked: list[Address], upn_keys: list[str]) -> _Known:
@@ -218,7 +231,7 @@ def _known(session: Session, actor: Actor, asked: list[Address], upn_keys: list[
     that are taken, further addresses of others, and who wants no invitations.
     """
     if not asked:
-        return _Known(set(), {}, set(), set(), set())
+        return _Known(set(), {}, set(), set(), set(), set())
     values = {
         **arguments("key", [address.key for address in asked]),
         **arguments("upn", upn_keys),
@@ -230,7 +243,7 @@ def _known(session: Session, actor: Actor, asked: list[Address], upn_keys: list[
         session.connection(), tenant_id=actor.tenant_id, **values
     ):
         by_kind.setdefault(kind, set()).add(key)
-        if found_id is not None:
+        if kind == "person":
             ids.add(found_id)
     return _Known(
         by_kind.get("domain", set()),
@@ -238,6 +251,7 @@ def _known(session: Session, actor: Actor, asked: list[Address], upn_keys: list[
         by_kind.get("person", set()),
         by_kind.get("proxy", set()),
         by_kind.get("refusal", set()),
+        by_kind.get("deleted", set()),
     )
 
 

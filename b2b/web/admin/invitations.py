@@ -2,7 +2,6 @@
 invitation afterwards.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -40,10 +39,9 @@ from b2b.services import (
     owners,
     permissions,
     policies,
-    users,
 )
 from b2b.services.addresses import Mention
-from b2b.services.invitations import Invited, Result
+from b2b.services.invitations import Invited, Restorable, Result
 from b2b.services.invitees import InvalidAddresses
 from b2b.services.permissions import Action
 from b2b.web import context
@@ -162,6 +160,7 @@ class InviteForm(Form):
             "user_type": _MEMBER_OR_GUEST.get(self.user_type.data, UserType.GUEST),
             "application_ids": self.applications.data or [],
             "group_ids": self.groups.data or [],
+            "as_new": bool(self.as_new.data),
         }
 
 
@@ -194,8 +193,6 @@ def attempt(form: InviteForm) -> Attempt:
     with form.reporting(Conflict):
         try:
             with writing() as session:
-                if not form.as_new.data:
-                    made.deleted = _deleted(typed)
                 outcomes = invitations.invite_many(
                     session,
                     actor(),
@@ -203,17 +200,14 @@ def attempt(form: InviteForm) -> Attempt:
                     address_rules=current_app.config["ADDRESS_RULES"],
                     **form.facts(),
                 )
-                if made.deleted:
-                    raise Invalid(
-                        "addresses",
-                        N_("Nothing was sent. People who were deleted and can be restored: %(n)s"),
-                        n=len(made.deleted),
-                    )
                 if form.wants_link:
                     _hand_over(session, outcomes)
             made.outcomes = outcomes
         except InvalidAddresses as error:
             made.problems = [(text, say(problem)) for text, problem in error.problems]
+            raise
+        except Restorable as error:
+            made.deleted = error.people
             raise
         except Invalid as error:
             if error.code == "Forbidden":
@@ -239,17 +233,6 @@ def _hand_over(session: Session, outcomes: list[Invited]) -> None:
             strangers.append((outcome.address.text, Invalid("addresses", why)))
     if strangers:
         raise InvalidAddresses(strangers)
-
-
-def _deleted(typed: Sequence[str]) -> list[Any]:
-    """Whom one of these addresses belonged to until lately."""
-    keys = []
-    for text in typed:
-        try:
-            keys.append(addresses.parse(text, rules="rfc").key)
-        except Invalid:
-            continue
-    return list(users.restorable(db.session(), actor(), list(dict.fromkeys(keys))).values())
 
 
 @bp.route("/users/invite", methods=["GET", "POST"])
