@@ -80,6 +80,11 @@ def listing(
     last = found[-1].sequence if found else None
     if edge is not None:
         first, last = (edge, last) if upwards else (first, edge)
+    # An empty page still leads back to where it was asked from.
+    if first is None and older_than is not None:
+        first = older_than - 1
+    if last is None and newer_than is not None:
+        last = newer_than + 1
     came = older_than is not None or newer_than is not None
     return Page(
         rows=found,

@@ -71,6 +71,11 @@ def listing(
     last = found[-1].id if found else None
     if edge is not None:
         first, last = (edge.id, last) if upwards else (first, edge.id)
+    # An empty page still leads back to where it was asked from.
+    if first is None and older_than is not None:
+        first = UUID(int=max(older_than.int - 1, 0))
+    if last is None and newer_than is not None:
+        last = UUID(int=min(newer_than.int + 1, 2**128 - 1))
     came = older_than is not None or newer_than is not None
     return Page(
         rows=found,

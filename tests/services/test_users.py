@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from b2b.errors import Conflict, Denied, Invalid, NotFound
 from b2b.extensions import db
-from b2b.models import AuditEvent, MailState, OutboxMessage, Role, User
-from b2b.services import invitation_handling, tenants, user_listing, users
+from b2b.models import AuditEvent, Base, MailState, OutboxMessage, Role, User, UserType
+from b2b.services import invitation_handling, sessions, tenants, user_listing, users
 from b2b.services.user_listing import Filters
 from tests import factories
 from tests.cast import Cast, acting
@@ -336,3 +336,198 @@ def test_a_taken_sign_in_name_is_a_conflict(session: Session, cast: Cast, clock:
         tenants.add_person(
             session, john, user_principal_name="Adele.VANCE@woodgrove.example", display_name="Two"
         )
+
+
+# What an administrator changes -------------------------------------------------------------------
+
+
+def changed(session: Session, actor: Any, user_id: Any, **values: Any) -> User:
+    """update_user with what is there already, except for *values*."""
+    user = session.get_one(User, (actor.tenant_id, user_id))
+    wanted: dict[str, Any] = {
+        "usage_location": user.usage_location,
+        "other_mails": user.other_mails,
+        "show_in_address_list": user.show_in_address_list is not False,
+        "user_type": user.user_type,
+    }
+    return users.update_user(session, actor, user_id, **(wanted | values))
+
+
+def test_an_administrator_changes_everything_in_one_event(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """users.md, 2 and 8: the user type changes nothing else"""
+    sam = factories.invite(session, cast, clock.now).user_id
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    user = session.get_one(User, (cast.woodgrove, sam))
+    upn = user.user_principal_name
+    changed(
+        session, john, sam, display_name="Sam Oogle", usage_location="kr",
+        other_mails=["Sam@Oogle.example", "sam@oogle.example"], show_in_address_list=True,
+        user_type=UserType.MEMBER,
+    )  # fmt: skip
+    session.flush()
+    assert (user.usage_location, user.other_mails, user.show_in_address_list) == (
+        "KR", ["sam@oogle.example"], True,
+    )  # fmt: skip
+    assert (user.user_type, user.user_principal_name) == (UserType.MEMBER, upn)
+    assert str(user.external_user_state) == "PendingAcceptance"
+    event = session.scalars(select(AuditEvent).order_by(AuditEvent.sequence.desc()).limit(1)).one()
+    assert event.activity == "Update user"
+    assert {change["property"]: change["after"] for change in event.changes} == {
+        "DisplayName": "Sam Oogle",
+        "UsageLocation": "KR",
+        "OtherMails": ["sam@oogle.example"],
+        "ShowInAddressList": True,
+        "UserType": "Member",
+    }
+    members = user_listing.listing(session, john, Filters(user_type=UserType.MEMBER)).rows
+    assert sam in [row.id for row in members]
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"usage_location": "KOR"}, "usage_location"),
+        ({"usage_location": "1"}, "usage_location"),
+        ({"other_mails": ["no address"]}, "other_mails"),
+        ({"other_mails": [f"a{number}@b.example" for number in range(11)]}, "other_mails"),
+        ({"display_name": " "}, "display_name"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_field(
+    session: Session, cast: Cast, clock: Clock, values: dict[str, Any], field: str
+) -> None:
+    """INV-1"""
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    with pytest.raises(Invalid) as refused:
+        changed(session, john, cast.adele, **values)
+    assert refused.value.field == field
+
+
+def test_what_is_synchronised_or_deleted_is_not_changed_here(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    adele = session.get_one(User, (cast.woodgrove, cast.adele))
+    adele.on_premises_sync_enabled = True
+    with pytest.raises(Conflict, match="on-premises directory"):
+        changed(session, john, cast.adele, display_name="X")
+    adele.on_premises_sync_enabled = False
+    users.remove(session, john, cast.adele)
+    with pytest.raises(Conflict, match="is deleted"):
+        changed(session, john, cast.adele, display_name="X")
+
+
+# Sessions ----------------------------------------------------------------------------------------
+
+
+def signed_in(session: Session, cast: Cast, clock: Clock) -> list[Any]:
+    """Adele signs in twice; her sessions, newest first."""
+    for _ in range(2):
+        sessions.start(
+            session, factories.hosted(session, "adele.vance@woodgrove.example"), now=clock.now,
+            tenant_id=cast.woodgrove, user_id=cast.adele,
+        )  # fmt: skip
+    adele = session.get_one(User, (cast.woodgrove, cast.adele))
+    return [one.id for one in sessions.of_user(session, adele, clock.now)]
+
+
+def test_one_session_ends_and_the_other_goes_on(session: Session, cast: Cast, clock: Clock) -> None:
+    """SES-1"""
+    first, second = signed_in(session, cast, clock)
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    users.revoke_session(session, john, cast.adele, first)
+    adele = session.get_one(User, (cast.woodgrove, cast.adele))
+    assert [one.id for one in sessions.of_user(session, adele, clock.now)] == [second]
+    with pytest.raises(Conflict, match="ended already"):
+        users.revoke_session(session, john, cast.adele, first)
+    with pytest.raises(Conflict, match="ended already"):
+        users.revoke_session(session, john, cast.john, second)
+    users.revoke_sessions(session, john, cast.adele)
+    assert sessions.of_user(session, adele, clock.now) == []
+    assert activities(session, cast.adele)[-2:] == ["Update StsRefreshTokenValidFrom Timestamp"] * 2
+
+
+def test_sessions_that_are_over_are_not_shown(session: Session, cast: Cast, clock: Clock) -> None:
+    signed_in(session, cast, clock)
+    adele = session.get_one(User, (cast.woodgrove, cast.adele))
+    assert sessions.of_user(session, adele, clock.advance(hours=9)) == []
+
+
+def test_who_ends_whose_sessions(session: Session, cast: Cast, clock: Clock) -> None:
+    """ADM-2: one's own always, others' with the permission, never above one's role"""
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    assert users.revoke_sessions(session, adele, cast.adele).id == cast.adele
+    with pytest.raises(Denied, match="Helpdesk Administrator"):
+        users.revoke_sessions(session, adele, cast.john)
+    factories.give_role(session, cast.woodgrove, cast.adele, Role.HELPDESK_ADMINISTRATOR, clock.now)
+    adele = acting(session, cast.woodgrove, cast.adele, clock.now)
+    with pytest.raises(Denied, match="only a Global Administrator"):
+        users.revoke_sessions(session, adele, cast.john)
+    sam = factories.invite(session, cast, clock.now).user_id
+    assert users.revoke_sessions(session, adele, sam).id == sam
+
+
+# Gone for good -----------------------------------------------------------------------------------
+
+
+def rows_of(session: Session, user_id: Any) -> dict[str, int]:
+    """How many rows of each table name the person, but for the audit log."""
+    session.flush()
+    found = {}
+    for table in Base.metadata.sorted_tables:
+        for name in ("user_id", "owner_id", "principal_id", "sponsor_id"):
+            if name in table.c and table.name not in ("audit_events", "sign_ins"):
+                count = select(func.count()).select_from(table).where(table.c[name] == user_id)
+                found[f"{table.name}.{name}"] = session.execute(count).scalar_one()
+    count = select(func.count()).select_from(User).where(User.id == user_id)
+    return {name: number for name, number in found.items() if number} | (
+        {"users.id": 1} if session.execute(count).scalar_one() else {}
+    )
+
+
+def test_after_thirty_days_the_worker_erases_people_and_nobody_else(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """REL-18: 30 days, then purge"""
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    sam = factories.invite(
+        session, cast, clock.now, application_ids=[cast.projects], group_ids=[cast.partners]
+    ).user_id
+    ann = factories.invite(session, cast, clock.now, "ann@gmail.com").user_id
+    assert {"invitations.user_id", "memberships.user_id", "sponsors.user_id", "users.id",
+            "app_role_assignments.principal_id", "user_tokens.user_id"} <= set(
+        rows_of(session, sam))  # fmt: skip
+    users.remove(session, john, sam)
+    clock.advance(days=2)
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    users.remove(session, john, ann)
+    session.commit()
+    assert users.purge(session, clock.advance(days=28)) == 0
+    assert users.purge(session, clock.advance(seconds=1)) == 1
+    session.commit()
+    assert rows_of(session, sam) == {}
+    assert "users.id" in rows_of(session, ann)
+    assert activities(session, sam)[-1] == "Hard Delete user"
+    event = session.scalars(select(AuditEvent).order_by(AuditEvent.sequence.desc()).limit(1)).one()
+    assert (event.actor_name, event.target_name) == (
+        "Upkeep", "gsamoogle_gmail.com#EXT#@woodgrove.example",
+    )  # fmt: skip
+    count = select(func.count()).select_from(OutboxMessage)
+    assert session.execute(count).scalar_one() == 1, "the mail of the other one"
+
+
+def test_an_administrator_erases_only_who_is_deleted(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    sam = factories.invite(session, cast, clock.now).user_id
+    with pytest.raises(Conflict, match="is not deleted"):
+        users.erase(session, john, sam)
+    users.remove(session, john, sam)
+    assert users.erase(session, john, sam) == "gsamoogle"
+    session.expire_all()
+    assert rows_of(session, sam) == {}
+    again = factories.invite(session, cast, clock.now)
+    assert again.user_id != sam
