@@ -21,7 +21,7 @@ from b2b import create_app, worker
 from b2b.actor import Actor
 from b2b.extensions import db
 from b2b.models import MailState, OutboxMessage, Tenant, User
-from b2b.services import invitations, users
+from b2b.services import invitations, roles
 from bench.programs import ROOT, free_port, python, running
 from bench.report import Result
 from config import Config
@@ -87,7 +87,7 @@ def _invite(count: int) -> None:
         tenant = session.get_one(Tenant, john.tenant_id)
         facts = (tenant.id, tenant.display_name, tenant.primary_domain)
         person = (john.id, john.display_name, john.user_principal_name, john.mail)
-        roles = users.roles_of(session, tenant.id, john.id)
+        held = roles.of_user(session, tenant.id, john.id)
     for first in range(0, count, AT_ONCE):
         with worker.transaction() as session:
             actor = Actor(
@@ -97,7 +97,7 @@ def _invite(count: int) -> None:
                 display_name=person[1],
                 user_principal_name=person[2],
                 mail=person[3],
-                roles=roles,
+                roles=held,
             )
             invitations.invite_many(
                 session,
