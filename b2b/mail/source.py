@@ -160,7 +160,7 @@ def _picture(picture: Picture) -> bytes:
 def _parts(kind: str, boundary: str, parts: Sequence[bytes]) -> bytes:
     between = f"\r\n--{boundary}\r\n".encode()
     return (
-        f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n'.encode()
+        f'Content-Type: multipart/{kind};\r\n boundary="{boundary}"\r\n'.encode()
         + b"".join(between + part for part in parts)
         + f"\r\n--{boundary}--\r\n".encode()
     )

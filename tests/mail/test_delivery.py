@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from b2b import clock as clock_module
 from b2b import worker
 from b2b.extensions import db
-from b2b.mail import breaker, outbox
+from b2b.mail import breaker, compose, outbox
 from b2b.mail.delivery import Deliverer, Outcome
 from b2b.models import EVERYWHERE, MailPause, MailState, OutboxMessage, new_id
 from b2b.services import invitations
@@ -496,6 +496,41 @@ def test_a_row_that_kills_its_worker_every_time_is_parked(
     assert deliver().failed == 1
     assert row_of(app, SAM).last_error == "No attempt ever came to an end."
     assert [recipient for recipient, _ in server.accepted] == [EVE]
+
+
+class Killed(BaseException):
+    """What ends a worker at once, whatever it is doing."""
+
+
+def test_whoever_kills_the_worker_takes_nobody_along(
+    app: Flask, cast: Cast, clock: Clock, deliver: Deliver, server: FaultServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """REL-6: what was leased together with it goes out, one by one"""
+    others = [f"guest{number}@partner.example" for number in range(10)]
+    invite(app, cast, clock, *others[:5], SAM, *others[5:])
+    render = compose.message
+
+    def deadly(template: str, context: dict[str, Any], **facts: Any) -> Any:
+        if facts["recipient"] == SAM:
+            raise Killed
+        return render(template, context, **facts)
+
+    monkeypatch.setattr(compose, "message", deadly)
+    deaths = 0
+    for _ in range(40):
+        try:
+            deliver()
+        except Killed:
+            deaths += 1
+            with app.app_context(), worker.transaction() as session:
+                outbox.take_back(session, lambda owner: True, now=clock.advance(seconds=1))
+    assert deaths == outbox.MAX_CRASHES
+    assert row_of(app, SAM).last_error == "No attempt ever came to an end."
+    assert {row_of(app, address).state for address in others} == {MailState.SENT}
+    counts = Counter(recipient for recipient, _ in server.accepted)
+    assert set(counts) == set(others)
+    assert sum(counts.values()) <= 10 + deaths
 
 
 def test_ended_attempts_are_no_crashes(
