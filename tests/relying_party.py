@@ -46,7 +46,7 @@ class Party:
         query = urlencode({n: v for n, v in values.items() if v is not None}, doseq=True)
         return f"/{tenant or self.tenant_id}/oauth2/v2.0/authorize?{query}"
 
-    def form(self, code: str, **changes: Any) -> dict[str, Any]:
+    def form(self, code: str, /, **changes: Any) -> dict[str, Any]:
         """What is posted to the token endpoint."""
         values = {
             "grant_type": "authorization_code",
@@ -58,7 +58,7 @@ class Party:
         }
         return {name: value for name, value in values.items() if value is not None}
 
-    def exchange(self, client: FlaskClient, code: str, **changes: Any) -> TestResponse:
+    def exchange(self, client: FlaskClient, code: str, /, **changes: Any) -> TestResponse:
         """The code for tokens, without any cookie."""
         return client.post(
             f"/{self.tenant_id}/oauth2/v2.0/token",
