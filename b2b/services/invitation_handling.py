@@ -283,10 +283,20 @@ def verdicts(
             permissions.require(actor, Action.MANAGE_INVITATIONS)
         else:
             _require_may_handle(policy, actor, invitation, handling)
-    return [
-        Verdict(user, invitation, refusal(policy, user, invitation, handling))
-        for user, invitation in (found[user_id] for user_id in wanted)
-    ]
+    addressed = {
+        user_id: addresses.parse(invitation.invited_address, rules="rfc")
+        for user_id, (_, invitation) in found.items()
+        if invitation is not None and handling is Handling.RESEND
+    }
+    unwanted = mail_refusals.unwanted(session, actor.tenant_id, list(addressed.values()))
+    made = []
+    for user_id in wanted:
+        user, invitation = found[user_id]
+        why_not = refusal(policy, user, invitation, handling)
+        if why_not is None and user_id in addressed:
+            why_not = unwanted.get(addressed[user_id].key)
+        made.append(Verdict(user, invitation, why_not))
+    return made
 
 
 def handle(

@@ -135,16 +135,31 @@ def allow(
     return tenant.display_name
 
 
-def require_wanted(session: Session, tenant_id: UUID, address: Address) -> None:
-    """Raise Conflict when *address* wants no invitations from the tenant."""
-    if session.get(MailRefusal, (tenant_id, address.key)) is not None:
-        raise Conflict(
+def unwanted(session: Session, tenant_id: UUID, wanted: Sequence[Address]) -> dict[str, Conflict]:
+    """Who of *wanted* takes no invitations from the tenant, by key, each with the reason."""
+    blocking = session.scalars(
+        select(MailRefusal.address_key).where(
+            MailRefusal.tenant_id == tenant_id,
+            MailRefusal.address_key.in_([address.key for address in wanted]),
+        )
+    ).all()
+    return {
+        address.key: Conflict(
             N_(
                 "%(address)s has blocked invitations from this organisation. Copy the link and "
                 "pass it on another way, or ask them to allow invitations again."
             ),
             address=address.text,
         )
+        for address in wanted
+        if address.key in blocking
+    }
+
+
+def require_wanted(session: Session, tenant_id: UUID, address: Address) -> None:
+    """Raise Conflict when *address* wants no invitations from the tenant."""
+    for refusal in unwanted(session, tenant_id, [address]).values():
+        raise refusal
 
 
 def _somebody(tenant: Tenant, label: str, now: datetime, ip_address: str | None) -> Actor:

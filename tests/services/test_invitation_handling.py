@@ -19,6 +19,7 @@ from b2b.models import (
     DomainList,
     Invitation,
     InvitationStanding,
+    MailRefusal,
     MailState,
     OutboxMessage,
     Role,
@@ -311,6 +312,24 @@ def test_where_nobody_may_invite_an_invitation_can_only_be_taken_back(
     ):
         with pytest.raises(Denied, match="Guest invitations not allowed for your company"):
             what()
+
+
+def test_whoever_has_blocked_invitations_gets_none_again_alone_or_among_others(
+    session: Session, cast: Cast, john: Actor, sam: Invited
+) -> None:
+    """mail.md, 5: said before it is tried; the link may still be passed on by hand"""
+    session.add(MailRefusal(tenant_id=cast.woodgrove, address_key=SAM, refused_at=START))
+    other = factories.invite(session, cast, START, "other@partner.example")
+    found = invitation_handling.verdicts(
+        session, john, Handling.RESEND, [sam.user_id, other.user_id]
+    )
+    assert [one.refusal is None for one in found] == [False, True]
+    assert str(found[0].refusal).startswith(f"{SAM} has blocked invitations")
+    with pytest.raises(Conflict, match="has blocked invitations"):
+        invitation_handling.resend(session, john, sam.user_id)
+    for handling in (Handling.COPY_LINK, Handling.EXTEND, Handling.CANCEL):
+        [verdict] = invitation_handling.verdicts(session, john, handling, [sam.user_id])
+        assert verdict.refusal is None
 
 
 # Several -----------------------------------------------------------------------------------------

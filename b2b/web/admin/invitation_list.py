@@ -208,6 +208,8 @@ def selected() -> ResponseReturnValue:
             flash(done(handling, count), "ok")
             return redirect(back, 303)
         except NotAll as error:
+            # Undone; asked once more, so that people are read anew by one query.
+            invitation_handling.verdicts(db.session(), actor(), handling, ids)
             found, status = list(error.verdicts), 409
     else:
         found = invitation_handling.verdicts(db.session(), actor(), handling, ids)
