@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import LargeBinary, String, bindparam, delete, insert, null, select, update
 from sqlalchemy.orm import Session
 
 from b2b import keys, links
@@ -35,6 +35,8 @@ from b2b.models import (
     User,
     new_id,
 )
+from b2b.models.base import Id, UTCDateTime
+from b2b.models.prepared import Prepared
 from b2b.services import (
     access_panel,
     addresses,
@@ -58,6 +60,61 @@ _SOURCE = {
 SOURCES_OUTSIDE = frozenset(_SOURCE.values())
 
 
+# Built once: making a statement costs more than running it.
+_invitations, _identities = Invitation.__table__, Identity.__table__
+_people, _passwords = User.__table__, Password.__table__
+_TENANT = bindparam("in_tenant", type_=Id)
+_OPENED = (
+    select(Invitation, User, Tenant, TenantPolicy)
+    .join(User, (User.tenant_id == Invitation.tenant_id) & (User.id == Invitation.user_id))
+    .join(Tenant, Tenant.id == Invitation.tenant_id)
+    .join(TenantPolicy, TenantPolicy.tenant_id == Invitation.tenant_id)
+    .where(
+        Invitation.tenant_id == _TENANT,
+        Invitation.cancelled_at.is_(None),
+        User.deleted_at.is_(None),
+    )
+    .execution_options(populate_existing=True)
+)
+_BY_ID = _OPENED.where(Invitation.id == bindparam("which", type_=Id))
+_BY_ADDRESS = _OPENED.where(User.invited_key == bindparam("which", type_=String))
+_WIN = Prepared(
+    update(Invitation)
+    .where(
+        _invitations.c.tenant_id == _TENANT,
+        _invitations.c.id == bindparam("which", type_=Id),
+        _invitations.c.ticket_hash == bindparam("hash", type_=LargeBinary),
+        _invitations.c.accepted_at.is_(None),
+        _invitations.c.cancelled_at.is_(None),
+    )
+    .values(
+        accepted_at=bindparam("at", type_=UTCDateTime),
+        declined_at=null(),
+        standing=InvitationStanding.ACCEPTED,
+    )
+    .returning(_invitations.c.id)
+)
+_HOLDER = Prepared(
+    select(_identities.c.user_id).where(
+        _identities.c.tenant_id == _TENANT,
+        _identities.c.issuer == bindparam("issuer", type_=String),
+        _identities.c.subject == bindparam("subject", type_=String),
+    )
+)
+_BIND = Prepared(insert(Identity))
+_DROP_PASSWORD = Prepared(
+    delete(Password).where(
+        _passwords.c.tenant_id == _TENANT, _passwords.c.user_id == bindparam("which", type_=Id)
+    )
+)
+_CAN_SIGN_IN = Prepared(
+    select(_people.c.account_enabled, _people.c.deleted_at).where(
+        _people.c.tenant_id == _TENANT, _people.c.id == bindparam("which", type_=Id)
+    )
+)
+_LOG = Prepared(insert(SignIn))
+
+
 class Standing(enum.StrEnum):
     """What a genuine link leads to now."""
 
@@ -79,6 +136,8 @@ class Opened:
     standing: Standing
     address: Address
     ends_at: datetime | None
+    locked: bool = False
+    """Read behind the tenant's lock: it stays true until commit."""
 
     @property
     def still_invites(self) -> bool:
@@ -101,22 +160,32 @@ class WrongAccount(Denied):
 
 
 def open_link(
-    session: Session, tenant_id: UUID, invitation_id: UUID, secret_hash: bytes, *, now: datetime
+    session: Session,
+    tenant_id: UUID,
+    invitation_id: UUID,
+    secret_hash: bytes,
+    *,
+    now: datetime,
+    lock: bool = False,
 ) -> Opened | None:
     """What an invitation link leads to; None for every link that cannot be used.
+
+    With *lock*, in a transaction that writes, it stays true until commit (threats.md, RED-5).
 
     Unknown, altered, superseded, cancelled, another tenant's and a deleted person's link answer
     alike
     (threats.md, RED-1). Changes nothing (RED-2).
     """
-    opened = _opened(session, tenant_id, now, Invitation.id == invitation_id)
+    if lock:
+        audit.lock(session, tenant_id)
+    opened = _opened(session, _BY_ID, tenant_id, invitation_id, now)
     if opened is None:
         # The same comparison as for a known one.
         hmac.compare_digest(secret_hash, b"\0" * 32)
         return None
     if not hmac.compare_digest(secret_hash, opened.invitation.ticket_hash):
         return None
-    return opened
+    return replace(opened, locked=lock)
 
 
 def open_direct(
@@ -132,7 +201,7 @@ def open_direct(
     if identity.provider is None:
         return None
     for proven in sorted(identity.proven):
-        opened = _opened(session, tenant_id, now, User.invited_key == proven)
+        opened = _opened(session, _BY_ADDRESS, tenant_id, proven, now)
         if opened is not None and opened.user.is_pending and matches(session, opened, identity):
             return opened
     return None
@@ -153,23 +222,14 @@ def awaits(session: Session, tenant_id: UUID, address: Address) -> bool:
     return pending.first() is not None
 
 
-def _opened(session: Session, tenant_id: UUID, now: datetime, which: Any) -> Opened | None:
-    """The invitation of the tenant for which *which* holds, unless it was cancelled or its person
-    deleted.
+def _opened(
+    session: Session, query: Any, tenant_id: UUID, which: UUID | str, now: datetime
+) -> Opened | None:
+    """The invitation of the tenant that *query* finds by *which*, unless it was cancelled or its
+    person deleted.
     """
-    row = session.execute(
-        select(Invitation, User, Tenant, TenantPolicy)
-        .join(User, (User.tenant_id == Invitation.tenant_id) & (User.id == Invitation.user_id))
-        .join(Tenant, Tenant.id == Invitation.tenant_id)
-        .join(TenantPolicy, TenantPolicy.tenant_id == Invitation.tenant_id)
-        .where(
-            Invitation.tenant_id == tenant_id,
-            which,
-            Invitation.cancelled_at.is_(None),
-            User.deleted_at.is_(None),
-        )
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    found = session.execute(query, {"in_tenant": tenant_id, "which": which})
+    row = found.one_or_none()
     if row is None:
         return None
     invitation, user, tenant, policy = row
@@ -201,10 +261,12 @@ def contact(session: Session, opened: Opened) -> Contact:
     (decisions.md, sponsor, cc person or inviter deleted).
     """
     invitation, tenant_id = opened.invitation, opened.tenant.id
-    inviter = None
+    found: Any = None
     if invitation.inviter_id is not None:
-        inviter = session.get(User, (tenant_id, invitation.inviter_id))
-    if inviter is None or inviter.may_sign_in:
+        found = _CAN_SIGN_IN.all(
+            session.connection(), in_tenant=tenant_id, which=invitation.inviter_id
+        )
+    if not found or (found[0].account_enabled and found[0].deleted_at is None):
         return Contact(invitation.inviter_name, invitation.inviter_mail)
     able = (User.account_enabled, User.deleted_at.is_(None), User.mail.is_not(None))
     sponsor = (
@@ -275,8 +337,18 @@ def matches(session: Session, opened: Opened, identity: ExternalIdentity) -> boo
     """
     if opened.user.is_pending:
         return opened.address.key in identity.proven and identity.provider is not None
-    bound = session.get(Identity, (opened.tenant.id, identity.issuer, identity.subject))
-    return bound is not None and bound.user_id == opened.user.id
+    return _holder(session, opened, identity) == opened.user.id
+
+
+def _holder(session: Session, opened: Opened, identity: ExternalIdentity) -> UUID | None:
+    """Whose *identity* is in the tenant."""
+    found = _HOLDER.all(
+        session.connection(),
+        in_tenant=opened.tenant.id,
+        issuer=identity.issuer,
+        subject=identity.subject,
+    )
+    return found[0].user_id if found else None
 
 
 def note_opened(session: Session, actor: Actor, opened: Opened) -> None:
@@ -310,18 +382,22 @@ def note_signed_in(session: Session, actor: Actor, opened: Opened) -> None:
 def _locked(
     session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity | None
 ) -> Opened:
-    """*opened* read anew behind the tenant's lock, where it stays true until commit (RED-5).
+    """*opened* read anew behind the tenant's lock, unless it was, and stays true until commit
+    (RED-5).
 
     With an *identity*, the invitation must be open and be for it.
     """
-    audit.lock(session, actor.tenant_id)
-    now_opened = open_link(
-        session,
-        opened.tenant.id,
-        opened.invitation.id,
-        opened.invitation.ticket_hash,
-        now=actor.now,
-    )
+    if opened.locked:
+        now_opened: Opened | None = opened
+    else:
+        now_opened = open_link(
+            session,
+            opened.tenant.id,
+            opened.invitation.id,
+            opened.invitation.ticket_hash,
+            now=actor.now,
+            lock=True,
+        )
     if now_opened is None:
         raise Conflict(N_("This invitation was replaced or taken back meanwhile."))
     if identity is not None:
@@ -356,50 +432,36 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
     WrongAccount; then nothing was changed.
     """
     opened = _locked(session, actor, opened, identity)
-    won = session.execute(
-        update(Invitation)
-        .where(
-            Invitation.tenant_id == actor.tenant_id,
-            Invitation.id == opened.invitation.id,
-            Invitation.ticket_hash == opened.invitation.ticket_hash,
-            Invitation.accepted_at.is_(None),
-            Invitation.cancelled_at.is_(None),
-        )
-        .values(accepted_at=actor.now, declined_at=None, standing=InvitationStanding.ACCEPTED)
-        .execution_options(synchronize_session=False)
+    connection = session.connection()
+    won = _WIN.all(
+        connection,
+        in_tenant=actor.tenant_id,
+        which=opened.invitation.id,
+        hash=opened.invitation.ticket_hash,
+        at=actor.now,
     )
-    if not won.rowcount:  # type: ignore[attr-defined]
+    if not won:
         raise Conflict(N_("This invitation was accepted already. Sign in to continue."))
-    other = session.get(Identity, (actor.tenant_id, identity.issuer, identity.subject))
-    if other is not None and other.user_id != opened.user.id:
-        holder = session.get_one(User, (actor.tenant_id, other.user_id))
-        if holder.deleted_at is None:
-            raise Conflict(
-                N_("Your account has access to %(organisation)s already, under another address."),
-                organisation=opened.tenant.display_name,
-            )
-        # Who left or was deleted comes back as a new object; the old one lets the account go.
-        session.delete(other)
-        session.flush()
+    _let_go(session, opened, identity)
     assert identity.provider is not None  # `matches` has seen to it
-    session.execute(
-        insert(Identity),
-        {
-            "tenant_id": actor.tenant_id,
-            "issuer": identity.issuer,
-            "subject": identity.subject,
-            "user_id": opened.user.id,
-            "provider": identity.provider,
-            "label": identity.label,
-            "bound_at": actor.now,
-        },
+    _BIND.write(
+        connection,
+        [
+            {
+                "tenant_id": actor.tenant_id,
+                "issuer": identity.issuer,
+                "subject": identity.subject,
+                "user_id": opened.user.id,
+                "provider": identity.provider,
+                "label": identity.label,
+                "bound_at": actor.now,
+            }
+        ],
     )
     before = opened.user.display_name
     changes = _take_over(opened, identity, actor.now)
     user = opened.user
-    session.execute(
-        delete(Password).where(Password.tenant_id == user.tenant_id, Password.user_id == user.id)
-    )
+    _DROP_PASSWORD.write(connection, [{"in_tenant": user.tenant_id, "which": user.id}])
     sessions.end_all(session, actor, user)
     user.last_sign_in_at = actor.now
     users.refacet(session, user)
@@ -425,6 +487,30 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
     _tell_inviter(session, actor, opened, "accepted")
     session.flush()
     return user
+
+
+def _let_go(session: Session, opened: Opened, identity: ExternalIdentity) -> None:
+    """Free *identity* from a deleted object: who left or was deleted comes back as a new one.
+
+    Raises Conflict when it is somebody else's who is there.
+    """
+    holder_id = _holder(session, opened, identity)
+    if holder_id is None or holder_id == opened.user.id:
+        return
+    if session.get_one(User, (opened.tenant.id, holder_id)).deleted_at is None:
+        raise Conflict(
+            N_("Your account has access to %(organisation)s already, under another address."),
+            organisation=opened.tenant.display_name,
+        )
+    session.execute(
+        delete(Identity)
+        .where(
+            Identity.tenant_id == opened.tenant.id,
+            Identity.issuer == identity.issuer,
+            Identity.subject == identity.subject,
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _take_over(opened: Opened, identity: ExternalIdentity, now: datetime) -> list[Change]:
@@ -461,22 +547,21 @@ def log_sign_in(
     session: Session, actor: Actor, identity: ExternalIdentity, *, application: str = "My Apps"
 ) -> None:
     """A sign-in of this identity into the actor's tenant."""
-    session.execute(
-        insert(SignIn),
-        {
-            "tenant_id": actor.tenant_id,
-            "id": new_id(),
-            "at": actor.now,
-            "user_id": actor.user_id,
-            "identity": identity.label,
-            "method": str(identity.provider or "password"),
-            "application": application,
-            "error_code": 0,
-            "ip_address": actor.ip_address,
-            "user_agent": (actor.user_agent or "")[:256] or None,
-            "correlation_id": actor.correlation_id,
-        },
-    )
+    row = {
+        "tenant_id": actor.tenant_id,
+        "id": new_id(),
+        "at": actor.now,
+        "user_id": actor.user_id,
+        "identity": identity.label,
+        "method": str(identity.provider or "password"),
+        "application": application,
+        "error_code": 0,
+        "failure_reason": None,
+        "ip_address": actor.ip_address,
+        "user_agent": (actor.user_agent or "")[:256] or None,
+        "correlation_id": actor.correlation_id,
+    }
+    _LOG.write(session.connection(), [row])
 
 
 def decline(session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, LargeBinary, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, LargeBinary, String, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from b2b import keys
 from b2b.actor import Actor, ExternalIdentity
 from b2b.models import DirectoryRoleAssignment, Session, Tenant, User, UserType, new_id
+from b2b.models.base import Id
 from b2b.models.prepared import Prepared
 
 # threats.md, 3.
@@ -60,6 +61,21 @@ _FIND = Prepared(
     .where(_kept.c.id_hash == bindparam("id_hash", type_=LargeBinary))
 )
 
+_INSERT = Prepared(insert(Session))
+_END = Prepared(delete(Session).where(_kept.c.id_hash == bindparam("id_hash", type_=LargeBinary)))
+_END_THERE = Prepared(
+    delete(Session).where(
+        _kept.c.tenant_id == bindparam("tenant_id", type_=Id),
+        _kept.c.user_id == bindparam("user_id", type_=Id),
+    )
+)
+_END_OF = Prepared(
+    delete(Session).where(
+        _kept.c.issuer == bindparam("issuer", type_=String),
+        _kept.c.subject == bindparam("subject", type_=String),
+    )
+)
+
 
 @dataclass(frozen=True)
 class Live:
@@ -94,34 +110,32 @@ def start(
         end(session, replacing)
     secret = keys.new_secret()
     at_home = tenant_id is not None and tenant_id == identity.home_tenant_id
-    session.execute(
-        insert(Session),
-        {
-            "id_hash": keys.digest(secret),
-            "id": new_id(),
-            "provider": identity.provider,
-            "issuer": identity.issuer,
-            "subject": identity.subject,
-            "label": identity.label,
-            "proven": sorted(identity.proven),
-            "profile": {
-                "display_name": identity.display_name,
-                "given_name": identity.given_name,
-                "surname": identity.surname,
-                "preferred_language": identity.preferred_language,
-            },
-            "home_tenant_id": identity.home_tenant_id,
-            "home_user_id": identity.home_user_id,
-            "tenant_id": tenant_id,
-            "user_id": user_id,
-            "created_at": now,
-            "seen_at": now,
-            "expires_at": now + (MEMBER_LIFE if at_home else GUEST_LIFE),
-            "idle_seconds": int(MEMBER_IDLE.total_seconds()) if at_home else None,
-            "ip_address": ip_address,
-            "user_agent": (user_agent or "")[:256] or None,
+    row = {
+        "id_hash": keys.digest(secret),
+        "id": new_id(),
+        "provider": identity.provider,
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "label": identity.label,
+        "proven": sorted(identity.proven),
+        "profile": {
+            "display_name": identity.display_name,
+            "given_name": identity.given_name,
+            "surname": identity.surname,
+            "preferred_language": identity.preferred_language,
         },
-    )
+        "home_tenant_id": identity.home_tenant_id,
+        "home_user_id": identity.home_user_id,
+        "tenant_id": tenant_id,
+        "user_id": user_id,
+        "created_at": now,
+        "seen_at": now,
+        "expires_at": now + (MEMBER_LIFE if at_home else GUEST_LIFE),
+        "idle_seconds": int(MEMBER_IDLE.total_seconds()) if at_home else None,
+        "ip_address": ip_address,
+        "user_agent": (user_agent or "")[:256] or None,
+    }
+    _INSERT.write(session.connection(), [row])
     return secret
 
 
@@ -206,20 +220,15 @@ def seen(session: DatabaseSession, id_hash: bytes, now: datetime) -> None:
 
 def end(session: DatabaseSession, id_hash: bytes) -> None:
     """Sign one browser out."""
-    session.execute(delete(Session).where(Session.id_hash == id_hash))
+    _END.write(session.connection(), [{"id_hash": id_hash}])
 
 
 def end_all(session: DatabaseSession, actor: Actor, user: User) -> None:
     """Sign a person out everywhere in the tenant, and wherever this is his home account."""
     user.sessions_valid_from = actor.now
-    session.execute(
-        delete(Session).where(Session.tenant_id == user.tenant_id, Session.user_id == user.id)
-    )
-    session.execute(
-        delete(Session).where(
-            Session.issuer == str(user.tenant_id), Session.subject == str(user.id)
-        )
-    )
+    connection = session.connection()
+    _END_THERE.write(connection, [{"tenant_id": user.tenant_id, "user_id": user.id}])
+    _END_OF.write(connection, [{"issuer": str(user.tenant_id), "subject": str(user.id)}])
 
 
 def of_user(session: DatabaseSession, user: User, now: datetime) -> Sequence[Session]:

@@ -12,8 +12,8 @@ from wtforms import PasswordField, StringField
 from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Conflict, Invalid, Throttled
 from b2b.extensions import db
-from b2b.models import Tenant, fold
-from b2b.services import accounts, leaving, passwords, sign_in
+from b2b.models import fold
+from b2b.services import accounts, leaving, passwords, policies, sign_in
 from b2b.services.leaving import Belonging
 from b2b.services.sign_in import Place
 from b2b.web import brand, context
@@ -60,7 +60,8 @@ def _identity() -> ExternalIdentity:
 
 def _room() -> dict[str, Any]:
     """What the frame around each of these pages shows."""
-    brand.wear(db.session.get_one(Tenant, actor().tenant_id))
+    _, tenant = policies.with_tenant(db.session(), actor())
+    brand.wear(tenant)
     return {"tab": "account", "places": sign_in.places(db.session(), _identity())}
 
 

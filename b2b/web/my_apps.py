@@ -20,8 +20,7 @@ from wtforms import StringField
 from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
-from b2b.models import Tenant
-from b2b.services import access_panel, redemption, sign_in, users, visibility
+from b2b.services import access_panel, policies, redemption, sign_in, users, visibility
 from b2b.services.addresses import parse_domain
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
@@ -51,10 +50,9 @@ class ButtonForm(Form):
     """A button."""
 
 
-def _wear_organisation() -> Tenant:
-    tenant = db.session.get_one(Tenant, actor().tenant_id)
+def _wear_organisation() -> None:
+    _, tenant = policies.with_tenant(db.session(), actor())
     brand.wear(tenant)
-    return tenant
 
 
 @bp.get("/myapps")
@@ -72,6 +70,8 @@ def index() -> ResponseReturnValue:
     who = actor()
     query = " ".join(request.args.get("q", "").split())[:100]
     first = not query and not {"after", "before"} & request.args.keys()
+    # Held while the page is made: the frame around it asks the same row again.
+    _policy = policies.of(db.session(), who)
     found = access_panel.apps(
         db.session(), who, search=query, after=cursor("after"), before=cursor("before")
     )

@@ -229,7 +229,7 @@ def accept() -> ResponseReturnValue:
         return redirect(url_for(".landing"), 303)
     try:
         with writing() as database_session:
-            opened = read()
+            opened = read(lock=True)
             if opened is None:
                 return _unusable()
             if opened.standing is not Standing.OPEN:
@@ -255,7 +255,7 @@ def decline() -> ResponseReturnValue:
         return redirect(url_for(".landing"), 303)
     try:
         with writing() as database_session:
-            opened = read()
+            opened = read(lock=True)
             if opened is None:
                 return _unusable()
             if opened.standing is not Standing.OPEN:

@@ -66,8 +66,8 @@ def opened_here() -> Opened | None:
     return found
 
 
-def read() -> Opened | None:
-    """As `opened_here`, read anew: inside a writing transaction, for instance."""
+def read(*, lock: bool = False) -> Opened | None:
+    """As `opened_here`, read anew; with *lock*, in a transaction that writes, it stays true."""
     kept = session.get("redeem")
     if not kept:
         return None
@@ -77,4 +77,5 @@ def read() -> Opened | None:
         UUID(kept["invitation"]),
         bytes.fromhex(kept["hash"]),
         now=context.now(),
+        lock=lock,
     )
