@@ -38,6 +38,7 @@ from b2b.web.admin.invitations import (
     preview,
     preview_of_nobody,
     results_of_last_form,
+    say_what_was_done,
 )
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, actor_or_none, now, signed_in, writing
@@ -166,6 +167,7 @@ def _journey(person: User, invitation: Invitation) -> dict[str, Any]:
 def person(user_id: str) -> ResponseReturnValue:
     """One of them: how far the invitation has come, and what can be done with it."""
     found, invitation = _own(user_id)
+    say_what_was_done(invitation.invited_address)
     policy = policies.of(db.session(), actor())
     return render_template(
         "my_apps/people_person.html",

@@ -270,8 +270,8 @@ def after(
     """
     [first, *others] = outcomes
     if not others and not first.unsubscribed and not form.wants_link:
-        flash(_sentence(first), "ok")
-        return url_for(person, user_id=first.user_id)
+        # Said by the next page from its address: a note in the cookie would be signed and sent.
+        return url_for(person, user_id=first.user_id, done=first.result.name.lower())
     handed: dict[UUID, int] = {}
     if form.wants_link:
         found = invitation_results.lines(
@@ -290,10 +290,16 @@ def after(
     return url_for(results)
 
 
-def _sentence(outcome: Invited) -> str:
+def say_what_was_done(address: str) -> None:
+    """On the page of a person: what the form that led here came to, if one did."""
+    name = request.args.get("done", "").upper()
+    if name in Result.__members__:
+        flash(_sentence(Result[name], addresses.in_unicode(address)), "ok")
+
+
+def _sentence(result: Result, shown: str) -> str:
     """What was done for one person who was mailed."""
-    shown = outcome.address.text
-    match outcome.result:
+    match result:
         case Result.INVITED:
             return gettext("Invited %(shown)s.", shown=shown)
         case Result.SENT_AGAIN:

@@ -42,7 +42,7 @@ from b2b.services.user_handling import Together
 from b2b.services.user_listing import Filters
 from b2b.web.admin import bp
 from b2b.web.admin import person as person_pages
-from b2b.web.admin.invitations import ButtonForm
+from b2b.web.admin.invitations import ButtonForm, say_what_was_done
 from b2b.web.admin.timeline import timeline
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, writing
@@ -295,6 +295,8 @@ def user(user_id: str) -> ResponseReturnValue:
     session, who = db.session(), actor()
     person = users.read(session, who, as_uuid(user_id))
     invitation = invitation_handling.of_user(session, who, person.id)
+    if invitation is not None:
+        say_what_was_done(invitation.invited_address)
     policy = policies.of(session, who)
     letters = outbox.of(session, who.tenant_id, invitation.id) if invitation else []
     findings = person_pages.findings_about(person, invitation)
