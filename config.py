@@ -75,7 +75,7 @@ class Config:
     """Processes of the web server."""
     WEB_THREADS: int = 4
     """Threads of each web process."""
-    DELIVERY_BATCH: int = 20
+    DELIVERY_BATCH: int = 50
     """Mails that a worker leases at a time."""
     MAIL_LEASE: float = 300.0
     """Seconds that they are its own. If it dies they wait that long; shorter than sending takes,
