@@ -17,7 +17,7 @@ FLOORS = {
     "gunicorn": "23",  # older ones mis-parse Transfer-Encoding (HTTP-1)
 }
 """threats.md, section 2 and DEP-1."""
-FLOORS_IF_USED = {"pyjwt": "2.13.0", "authlib": "1.6.9"}
+FLOORS_IF_USED = {"pyjwt": "2.13.0", "authlib": "1.6.9", "joserfc": "1.6"}
 NEVER = {"python-jose", "pycrypto", "jose"}
 """Accepts the header's algorithm when none is given (threats.md, 2)."""
 

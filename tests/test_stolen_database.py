@@ -1,20 +1,23 @@
 """Whoever steals the database, or yesterday's backup, finds no secret that works."""
 
+import base64
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from flask import Flask
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.orm import Session
 
-from b2b import keys, worker
+from b2b import keys, links, worker
 from b2b.extensions import db
-from b2b.models import SetupLink
+from b2b.models import SetupLink, SigningKey
 from b2b.services import tenants
 from tests.cast import Cast
 from tests.conftest import Clock, Mailroom
 from tests.letters import code_in, link_in
-from tests.pages import Browser
+from tests.pages import ORIGIN, Browser
+from tests.relying_party import answered, register
 
 SAM = "gsamoogle@gmail.com"
 
@@ -85,6 +88,45 @@ def test_a_dump_of_a_busy_database_holds_no_live_link_code_session_or_password(
     content = dump(app)
     assert SAM.encode() in content, "it is the right file"
     assert [name for name, value in secrets.items() if value.encode() in content] == []
+
+
+def test_a_dump_holds_no_signing_key_no_code_and_no_token(
+    app: Flask, cast: Cast, clock: Clock
+) -> None:
+    """DB-2, OIDC-3, OIDC-6: neither with the database nor with the keys of the folder alone"""
+    with app.app_context(), worker.transaction() as session:
+        party = register(session, cast.woodgrove, cast.projects, clock.now, cast.adele)
+    adele = Browser(app).sign_in("adele.vance@woodgrove.example", cast.password)
+    codes = [
+        answered(adele.client.get(party.authorize_path(), base_url=ORIGIN))["code"]
+        for _ in range(2)
+    ]
+    issued = party.exchange(app.test_client(), codes[0]).json or {}
+    content = dump(app)
+    assert b"authorization_codes" in content or app.config["DATABASE_URL"].startswith("postgresql")
+    for secret in (*codes, issued["access_token"], issued["id_token"]):
+        signature = secret.rpartition(".")[2]
+        assert signature.encode() not in content
+    with app.app_context():
+        session = db.session()
+        rows = session.scalars(select(SigningKey)).all()
+        assert len(rows) == 2
+        for row in rows:
+            plain = links.keyring().unseal(row.private_key, "signing key", row.kid)
+            # PKCS #8 begins alike for every key; what follows is the key's own.
+            assert row.private_key not in plain
+            for start in range(64, len(plain) - 32, 32):
+                modulus = base64.urlsafe_b64decode(row.public_jwk["n"] + "==")
+                piece = plain[start : start + 16]
+                if piece not in modulus:
+                    assert piece not in content
+                    assert piece.hex().encode() not in content
+                    assert base64.b64encode(piece)[:16] not in content
+    folder = Path(app.config["DATA_DIR"])
+    assert [file.name for file in folder.rglob("*") if b"PRIVATE KEY" in file.read_bytes()] == []
+    thief = keys.Keyring.from_secrets(["a thief’s own root key, long enough to be one"])
+    with pytest.raises(KeyError):
+        thief.unseal(rows[0].private_key, "signing key", rows[0].kid)
 
 
 def _setup_secret(session: Session, clock: Clock) -> str:
