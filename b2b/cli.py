@@ -34,7 +34,7 @@ def _plainly(command: Callable[P, R]) -> Callable[P, R]:
 
 def register(app: Flask) -> None:
     """Bind the commands to *app*."""
-    for command in (up, web, worker, sink, migrate, init, reset):
+    for command in (up, web, worker, sink, migrate, init, rotate_keys, reset):
         app.cli.add_command(command)
 
 
@@ -149,6 +149,26 @@ def init(organisation: str, domain: str, admin: str, admin_name: str) -> None:
     db.session.commit()
     click.echo(f"{organisation} is made. Within an hour, {admin} sets a password once at:")
     click.echo(links.absolute(f"/setup/{secret}"))
+
+
+@click.command()
+@click.option("--at-once", is_flag=True, help="In an emergency: end every token signed till now.")
+@_plainly
+def rotate_keys(at_once: bool) -> None:
+    """Let the next signing key take over as soon as every application can know it."""
+    from b2b.extensions import db
+    from b2b.services import signing_keys
+
+    now = clock.now()
+    database.begin_write(db.session)
+    if at_once:
+        signing_keys.revoke(db.session(), now=now)
+        words = "Tokens that were signed until now are worth nothing. A new key signs."
+    else:
+        moment = signing_keys.rotate(db.session(), now=now)
+        words = f"The next key signs from {moment:%Y-%m-%d %H:%M} UTC on; nobody is signed out."
+    db.session.commit()
+    click.echo(words)
 
 
 @click.command()

@@ -112,6 +112,12 @@ def test_only_the_edges_and_two_mail_modules_know_flask() -> None:
     assert knowing == {"mail/compose.py", "mail/delivery.py"}
 
 
+def test_the_demo_application_is_a_client_like_any_other() -> None:
+    """It knows what it is told over HTTP: no service and no table."""
+    inside = {name for name in imports_of(PACKAGE / "demo_app.py") if name.startswith("b2b.")}
+    assert inside == {"b2b.clock", "b2b.links", "b2b.web.context.public", "b2b.web.forms.Form"}
+
+
 def service_graph() -> dict[str, set[str]]:
     names = {path.stem for path in sources("services")} - {"__init__"}
     graph: dict[str, set[str]] = {}

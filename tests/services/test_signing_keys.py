@@ -154,3 +154,21 @@ def test_the_key_ring_opens_with_older_root_keys() -> None:
         old.unseal(new.seal(b"plain words", "purpose", "name"), "purpose", "name")
     with pytest.raises(ValueError, match="altered"):
         new.unseal(sealed[:-1] + bytes([sealed[-1] ^ 1]), "purpose", "name")
+
+
+def test_keys_are_changed_from_the_command_line(app: Flask, clock: Clock) -> None:
+    """OIDC-6: the emergency command"""
+    with app.app_context(), worker.transaction() as session:
+        first = signing_keys.signer(session, now=clock.now).kid
+    with app.app_context():
+        planned = app.test_cli_runner().invoke(args=["rotate-keys"])
+    assert planned.exit_code == 0, planned.output
+    assert planned.output.startswith("The next key signs from 2026-11-22 09:00 UTC on")
+    with app.app_context():
+        assert first in kids(db.session(), clock)
+    with app.app_context():
+        at_once = app.test_cli_runner().invoke(args=["rotate-keys", "--at-once"])
+    assert at_once.exit_code == 0, at_once.output
+    with app.app_context():
+        assert first not in kids(db.session(), clock)
+        assert len(kids(db.session(), clock)) == 2
