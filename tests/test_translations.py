@@ -21,7 +21,12 @@ from flask import Flask
 from flask_babel import force_locale, ngettext
 
 from b2b import worker
-from b2b.web import filters
+from b2b.errors import Denied
+from b2b.models import ExternalUserState, Role, Source, UserType
+from b2b.services.audit import Activity
+from b2b.web import filters, words
+from b2b.web.admin.audit import CATEGORIES
+from b2b.web.admin.timeline import activity_words
 from b2b.web.context import NAMES
 from tests import factories
 from tests.cast import Cast
@@ -144,6 +149,28 @@ def test_one_plural_for_every_number(app: Flask) -> None:
         for count in (0, 1, 2, 21):
             said = ngettext("%(num)s person", "%(num)s people", count)
             assert said == f"{count}명"
+
+
+def test_every_stored_word_has_a_korean_one(app: Flask) -> None:
+    names = [*Role, *CATEGORIES, *ExternalUserState, *UserType, *Source, "Sign-in", "My Apps"]
+    with app.test_request_context(), force_locale("ko"):
+        assert [str(name) for name in names if not HANGUL.search(words.stored(name))] == []
+        assert [one for one in Activity if not HANGUL.search(activity_words(one))] == []
+        assert words.stored("Harbour Street partners") == "Harbour Street partners"
+        refused = Denied("This needs the role %(role)s.", role="Global Reader")
+        assert words.said(refused) == (
+            "이 작업에는 전역 읽기 권한자(Global Reader) 역할이 필요합니다."
+        )
+
+
+def test_a_refused_sign_in_is_explained_in_korean_and_kept_in_english(app: Flask) -> None:
+    logged = "That address or password is not right."
+    with app.test_request_context(), force_locale("ko"):
+        assert words.reason(50126, logged) == "암호가 틀렸습니다."
+        assert words.reason(99999, "Out of order.") == "Out of order."
+    with app.test_request_context(), force_locale("en"):
+        assert words.reason(50126, logged) == logged
+        assert words.reason(50126, None) == ""
 
 
 def test_dates(app: Flask, clock: Clock) -> None:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 from b2b import database
 from b2b.errors import Conflict, Denied, Invalid, NotFound, Refused, Throttled
 from b2b.extensions import db
-from b2b.web import context
+from b2b.web import context, words
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def register(app: Flask) -> None:
 
 def say(error: Refused) -> str:
     """The sentence of *error* in the reader's language."""
-    return gettext(error.template, **error.values)
+    return words.said(error)
 
 
 def page(

@@ -8,6 +8,7 @@ from flask import Flask, g
 from flask_babel import format_datetime, format_time, get_locale, gettext
 
 from b2b import clock
+from b2b.web import words
 
 _ONE_LETTER = re.compile(
     r"[\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\u0590-\u08ff]"
@@ -18,8 +19,9 @@ _KOREAN_DAY = "yyyy.\u00a0M.\u00a0d."
 
 def register(app: Flask) -> None:
     """Bind the filters."""
-    for function in (day, moment, ago, initials, hue, listed):
+    for function in (day, moment, ago, initials, hue, listed, words.stored):
         app.add_template_filter(function)
+    app.add_template_global(words.reason, "refusal_reason")
 
 
 def day(at: datetime) -> str:

@@ -11,6 +11,7 @@ from wtforms.validators import InputRequired, Length, StopValidation, Validation
 
 from b2b.errors import Invalid, Refused
 from b2b.extensions import db
+from b2b.web import words
 
 
 class Form(FlaskForm):
@@ -36,14 +37,14 @@ class Form(FlaskForm):
             if isinstance(error, Invalid) and error.field in self._fields:
                 self.put_error(error.field, error)
             elif isinstance(error, (Invalid, *kinds)):
-                self.form_errors.append(gettext(error.template, **error.values))
+                self.form_errors.append(words.said(error))
             else:
                 raise
 
     def put_error(self, name: str, error: Refused) -> None:
         """Show *error* beside the field *name*."""
         field: Field = self._fields[name]
-        field.errors = [*field.errors, gettext(error.template, **error.values)]
+        field.errors = [*field.errors, words.said(error)]
 
 
 def required(words: str) -> InputRequired:

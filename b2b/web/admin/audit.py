@@ -17,6 +17,7 @@ from b2b.web import queries, spreadsheets
 from b2b.web.admin import bp
 from b2b.web.admin.timeline import activity_words, changes_of, icon_of
 from b2b.web.context import actor, allowed, now
+from b2b.web.words import stored
 
 CATEGORIES = sorted({audit.USER_MANAGEMENT, *audit.CATEGORY.values()})
 
@@ -72,7 +73,7 @@ def audit_log() -> ResponseReturnValue:
         activities=sorted(
             ((str(one), activity_words(one)) for one in Activity), key=lambda pair: pair[1]
         ),
-        categories=[(name, name) for name in CATEGORIES],
+        categories=[(name, stored(name)) for name in CATEGORIES],
         words=activity_words,
         icon_of=icon_of,
         without=queries.without,

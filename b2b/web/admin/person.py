@@ -39,6 +39,7 @@ from b2b.web.context import actor, allowed, now, signed_in, writing
 from b2b.web.errors import say
 from b2b.web.forms import AtMost, Choice, Form, required
 from b2b.web.progress import invitation_rights, journey_of
+from b2b.web.words import stored
 
 
 def read(user_id: str) -> User:
@@ -271,7 +272,7 @@ def grant_role(user_id: str) -> ResponseReturnValue:
             )
             _stay_signed_in(session, person)
         flash(
-            gettext("%(name)s is %(role)s now.", name=person.display_name, role=role.display_name),
+            gettext("%(name)s is %(role)s now.", name=person.display_name, role=stored(role)),
             "ok",
         )
     except roles.GuestWarning:

@@ -13,6 +13,7 @@ from b2b.models import AllowInvitesFrom, DomainList, GuestAccess, LandingPages, 
 from b2b.services import addresses, permissions, policies
 from b2b.services.permissions import Action
 from b2b.services.policies import InvalidLines, Settings
+from b2b.web import words
 from b2b.web.admin import bp
 from b2b.web.context import actor, allowed, writing
 from b2b.web.errors import say
@@ -83,20 +84,8 @@ class SettingsForm(Form):
 
 def _choices() -> dict[str, list[tuple[str, str]]]:
     return {
-        "allow_invites_from": [
-            (AllowInvitesFrom.EVERYONE, gettext("Everybody, guests included")),
-            (AllowInvitesFrom.ADMINS_GUEST_INVITERS_AND_ALL_MEMBERS, gettext("All members")),
-            (
-                AllowInvitesFrom.ADMINS_AND_GUEST_INVITERS,
-                gettext("Administrators and Guest Inviters"),
-            ),
-            (AllowInvitesFrom.NONE, gettext("Nobody, administrators included")),
-        ],
-        "guest_access": [
-            (GuestAccess.SAME_AS_MEMBERS, gettext("As members")),
-            (GuestAccess.LIMITED, gettext("Limited")),
-            (GuestAccess.RESTRICTED, gettext("Only themselves")),
-        ],
+        "allow_invites_from": [(one, gettext(said)) for one, said in words.INVITING.items()],
+        "guest_access": [(one, gettext(said)) for one, said in words.SEEING.items()],
         "domain_list": [
             (DomainList.OFF, gettext("Every domain")),
             (DomainList.BLOCK, gettext("Every domain except these")),

@@ -14,6 +14,7 @@ from b2b.services import audit, permissions
 from b2b.services.audit import Activity
 from b2b.services.permissions import Action
 from b2b.web.filters import moment
+from b2b.web.words import INVITING, SEEING, reason, stored
 
 _ICONS: dict[str, tuple[str, str]] = {
     Activity.ADD_USER: ("person", ""),
@@ -185,6 +186,12 @@ def _property(name: str) -> str:
 def _value(name: str, value: Any) -> str:
     if name in ("AcceptedOn", "ValidUntil", "StsRefreshTokensValidFrom") and value:
         return moment(datetime.fromisoformat(value))
+    if name in ("Role", "UserState", "UserType", "Source") and value:
+        return stored(value)
+    if name == "AllowInvitesFrom" and value in INVITING:
+        return gettext(INVITING[value])
+    if name == "GuestAccess" and value in SEEING:
+        return gettext(SEEING[value])
     if value is True:
         return gettext("Yes")
     if value is False:
@@ -281,7 +288,7 @@ def _sign_in(row: SignIn) -> dict[str, Any]:
         "title": gettext("Signed in") if good else gettext("Sign-in refused"),
         "detail": method_words(row.method)
         if good
-        else f"AADSTS{row.error_code} · {row.failure_reason or ''}",
+        else f"AADSTS{row.error_code} · {reason(row.error_code, row.failure_reason)}",
         "at": row.at,
         "who": None,
         "changes": [],
