@@ -5,22 +5,27 @@ what is measured begins with *Accept*.
 """
 
 import http.client
+import os
 import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 from flask import Flask, g, session
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy import select
 
-from b2b import clock, links, worker
+from b2b import clock, create_app, links, worker
 from b2b.actor import Actor
+from b2b.extensions import db
 from b2b.models import Invitation, Tenant, User
 from b2b.services import addresses, invitations, redemption, roles, sessions, sign_in
 from b2b.web import context, redemption_link
+from bench.programs import free_port, python, running
+from config import Config
 
 AT_ONCE = 50
 """Invitations in one transaction, as the form takes them."""
@@ -93,9 +98,7 @@ def _browser(
             Invitation.tenant_id == actor.tenant_id, Invitation.user_id == user_id
         )
     ).scalar_one()
-    link = links.redeem_url(
-        actor.tenant_id, invitation.id, invitation.version, invitation.key_id
-    )
+    link = links.redeem_url(actor.tenant_id, invitation.id, invitation.version, invitation.key_id)
     inner = urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)["rd"][0]
     ticket = links.parse_redeem(inner)
     assert ticket is not None
@@ -156,6 +159,45 @@ class Client:
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
+
+
+FLASK = ("-m", "flask", "--app", "app")
+
+
+@contextmanager
+def prepared(folder: Path, *, workers: int = 1, threads: int = 1) -> Iterator[tuple[Flask, int]]:
+    """An app to put people in with, and the port; `web_of` then runs what is measured.
+
+    `BENCH_DATABASE_URL` names another database than SQLite, an empty one.
+    """
+    port = free_port()
+    settings = {
+        "DATA_DIR": str(folder / "ours"),
+        "PORT": str(port),
+        "SMTP_PORT": str(free_port()),
+        "BASE_URL": f"http://localhost:{port}",
+        "WEB_WORKERS": str(workers),
+        "WEB_THREADS": str(threads),
+        "RATE_LIMITS": "off",
+        "LOG_LEVEL": "WARNING",
+    }
+    if url := os.environ.get("BENCH_DATABASE_URL"):
+        settings["DATABASE_URL"] = url
+    with running(python(*FLASK, "up"), port, **settings):
+        pass  # the very first start makes the demo
+    os.environ.update(settings)
+    app = create_app(Config.from_environment())
+    yield app, port
+
+
+@contextmanager
+def web_of(app: Flask, port: int) -> Iterator[None]:
+    """The web server alone, with what `prepared` has settled."""
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    with running(python(*FLASK, "web"), port):
+        yield
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -56,13 +57,34 @@ def register(app: Flask) -> None:
 @contextmanager
 def writing() -> Iterator[Session]:
     """A transaction that may write: committed at the end, undone if anything is raised."""
-    database.begin_write(db.session)
+    with _turn_to_write():
+        database.begin_write(db.session)
+        try:
+            yield db.session()
+            db.session.commit()
+        except BaseException:
+            db.session.rollback()
+            raise
+
+
+_writer = threading.RLock()
+
+
+@contextmanager
+def _turn_to_write() -> Iterator[None]:
+    """One thread of this process at a time on SQLite, which has one writer anyway.
+
+    Waiting threads are woken; SQLite itself would have each look again and again, and with many of
+    them some would look in vain until their time-out (threats.md, REL-12).
+    """
+    taken = db.engine.dialect.name == "sqlite" and _writer.acquire(
+        timeout=current_app.config["BUSY_TIMEOUT"]
+    )
     try:
-        yield db.session()
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
+        yield
+    finally:
+        if taken:
+            _writer.release()
 
 
 # Who asks ----------------------------------------------------------------------------------------
