@@ -53,6 +53,8 @@ _STORED = frozenset(
         N_("Windows Server Active Directory"),
         N_("Azure Active Directory"),
         N_("Email one-time passcode"),
+        # Who acts where nobody does.
+        N_("Set-up"),
         # What was signed in to, where it is no application.
         N_("Sign-in"),
         N_("My Apps"),

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.models import AuditEvent, MailState, OutboxMessage, SignIn, User
+from b2b.models import ActorKind, AuditEvent, MailState, OutboxMessage, SignIn, User
 from b2b.services import audit, permissions
 from b2b.services.audit import Activity
 from b2b.services.permissions import Action
@@ -218,6 +218,12 @@ def icon_of(activity: str) -> tuple[str, str]:
     return _ICONS.get(activity, ("info", ""))
 
 
+def _actor(event: AuditEvent) -> str:
+    """Who did it; the program's own names in the reader's words."""
+    system = event.actor_kind is ActorKind.SYSTEM
+    return stored(event.actor_name) if system else event.actor_name
+
+
 def method_words(method: str) -> str:
     """How somebody signed in."""
     methods = {
@@ -241,7 +247,7 @@ def _audit(event: AuditEvent) -> dict[str, Any]:
         "title": activity_words(event.activity),
         "detail": detail,
         "at": event.at,
-        "who": event.actor_name,
+        "who": _actor(event),
         "changes": changes_of(event),
         "order": (event.at, event.sequence),
     }
