@@ -15,8 +15,8 @@ REFUSED = (timedelta(minutes=1), timedelta(hours=1))
 """Shortest and longest wait while the server refuses us: somebody must change something."""
 AWAY = (timedelta(seconds=0.5), timedelta(seconds=30))
 """The same while it cannot be reached: it may be back at any time."""
-_A_TRY = timedelta(minutes=3)
-"""Longer than one try takes; who dies in it gives the next one the turn."""
+_A_TRY = timedelta(seconds=15)
+"""For so long one worker tries alone. It may have died in it, and a second try does no harm."""
 
 
 @dataclass(frozen=True)

@@ -310,6 +310,8 @@ class Deliverer:
         self._connection: Connection | None = None
         self._until = 0.0
         self._after = UUID(int=0)
+        self._alone = 0
+        """So many leases to come take one mail only."""
         self._silences = 0
 
     def run(self) -> Outcome:
@@ -328,7 +330,7 @@ class Deliverer:
                 mails = self._lease(session, self._batch)
             log.info("the mail server answers again")
             self._round(mails, outcome)
-        if len(mails) < self._batch:
+        if not outcome.leased:
             self.close()
         return outcome
 
@@ -339,9 +341,13 @@ class Deliverer:
             self._connection = None
 
     def _lease(self, session: Session, limit: int) -> list[Leased]:
-        now = self._clock()
         mails = outbox.lease(
-            session, self._owner, now=now, limit=limit, lasting=self._lasting, after=self._after
+            session,
+            self._owner,
+            now=self._clock(),
+            limit=1 if self._alone else limit,
+            lasting=self._lasting,
+            after=self._after,
         )
         if mails:
             self._after = mails[-1].tenant_id
@@ -351,11 +357,13 @@ class Deliverer:
         # What a worker held when it died is tried one by one: the innocent go out, and the one
         # that kills again does so alone (threats.md, REL-6).
         suspects = [mail for mail in mails if mail.crashes]
-        chosen = [mail for mail in mails if not mail.crashes] or suspects[:1]
+        self._alone = max(0, self._alone - 1)
+        if not suspects or len(mails) == 1:
+            return mails
+        self._alone = len(suspects)
         for mail in suspects:
-            if mail is not chosen[0]:
-                outbox.release(session, mail, now=now)
-        return chosen
+            outbox.put_first(session, mail)
+        return [mail for mail in mails if not mail.crashes] or self._lease(session, 1)
 
     def _round(self, mails: list[Leased], outcome: Outcome, *, connecting: bool = False) -> None:
         """Send *mails*; *connecting* asks for a connection even if there are none."""

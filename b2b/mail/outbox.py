@@ -364,6 +364,11 @@ def release(session: Session, mail: Leased, *, now: datetime) -> bool:
     return _settle(session, mail, due_at=now, attempts=mail.attempts - 1)
 
 
+def put_first(session: Session, mail: Leased) -> bool:
+    """Give a row back untouched, to be leased before what is younger."""
+    return _settle(session, mail, due_at=mail.created_at, attempts=mail.attempts - 1)
+
+
 def failed(session: Session, mail: Leased, reason: str, *, now: datetime) -> bool:
     """Refused for good, or parked: an admin may send it again."""
     return _settle(session, mail, state=MailState.FAILED, settled_at=now, last_error=reason[:512])
