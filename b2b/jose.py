@@ -2,6 +2,7 @@
 
 import binascii
 import json
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ KEY_BITS = 2048
 LONGEST = 16 * 1024
 """Characters of a token that is looked at."""
 _HEADERS = {"typ", "alg", "kid"}
+_KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Forged(Exception):
@@ -64,7 +66,9 @@ def verified(token: str, find: Callable[[str], Mapping[str, str] | None]) -> dic
     """
     header = _header(token)
     kid = header.get("kid")
-    if set(header) != _HEADERS or header["alg"] != ALGORITHM or not isinstance(kid, str):
+    if set(header) != _HEADERS or header["alg"] != ALGORITHM:
+        raise Forged
+    if not isinstance(kid, str) or not _KID.fullmatch(kid):
         raise Forged
     found = find(kid)
     if found is None:

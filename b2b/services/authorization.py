@@ -53,6 +53,7 @@ _LONGEST_NONCE = 512
 Parameters = Mapping[str, Sequence[str]]
 """Values of each parameter, in the order in which they came."""
 
+_TENANT = re.compile(r"[A-Za-z0-9.-]{1,253}")
 _LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\])):\d{1,5}(?=/|\Z)")
 
 
@@ -103,6 +104,8 @@ def tenant_named(session: Session, name: str) -> Tenant:
     """The organisation with this id or verified domain. Raises SignInRefused."""
     if name.lower() in SHARED:
         raise SignInRefused(50194, name=name)
+    if not _TENANT.fullmatch(name):
+        raise SignInRefused(90002, name=name[:253])
     query = select(Tenant).where(Tenant.kind == TenantKind.ORGANISATION)
     try:
         query = query.where(Tenant.id == UUID(name))
@@ -201,7 +204,7 @@ def request_of(client: Client, parameters: Parameters) -> Request:
     if not scope or not set(scope) <= set(SCOPES):
         raise SignInRefused(70011, **values)
     nonce = one(parameters, "nonce")
-    if nonce is not None and len(nonce) > _LONGEST_NONCE:
+    if nonce is not None and (len(nonce) > _LONGEST_NONCE or "\0" in nonce):
         raise SignInRefused(90023, name="nonce", **values)
     prompt = one(parameters, "prompt")
     if prompt is not None and prompt not in PROMPTS:

@@ -42,7 +42,7 @@ def published(session: Session, *, now: datetime) -> list[dict[str, str]]:
 
 def find(session: Session, kid: str, *, now: datetime) -> dict[str, str] | None:
     """The public JWK with this id, if it is published."""
-    row = session.get(SigningKey, kid[:64], populate_existing=True)
+    row = session.get(SigningKey, kid, populate_existing=True)
     if row is None or (row.retired_at is not None and row.retired_at + LONGEST_TOKEN <= now):
         return None
     return row.public_jwk

@@ -550,6 +550,7 @@ def forgeries(token: str, public: dict[str, str]) -> dict[str, str]:
         "own key, long kid": by_thief(kid="A" * 5000),
         "own key, kid is a list": by_thief(kid=[header["kid"]]),
         "own key, no kid": by_thief(kid=None),
+        "own key, kid with a zero": by_thief(kid="x\0y"),
         "own key in the header": by_thief(jwk=own_public),
         "own key at an address": by_thief(jku="http://127.0.0.1:9/keys"),
         "own certificate": by_thief(x5c=["AAAA"]),
