@@ -112,6 +112,16 @@ class Program:
         return f"http://localhost:{self._settings['PORT']}"
 
     @property
+    def database_url(self) -> str:
+        """The directory's own database."""
+        return self._database_url
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What it runs with."""
+        return {name: str(value) for name, value in self._settings.items()}
+
+    @property
     def port(self) -> int:
         """The port of the web server."""
         return int(self._settings["PORT"])
@@ -333,7 +343,7 @@ def _guest(session: Session, user: User) -> Guest:
         identity and _columns(identity, "issuer", "subject", "provider", "label"),
         _columns(
             invitation,
-            *("version", "opened_at", "signed_in_at", "accepted_at", "declined_at"),
+            *("version", "valid_from", "opened_at", "signed_in_at", "accepted_at", "declined_at"),
             *("message", "language", "redirect_url", "inviter_name"),
         ),
         [
