@@ -1,11 +1,11 @@
 """Places in a list, as addresses of pages say them."""
 
-from typing import Any
 from uuid import UUID
 
-from flask import request, url_for
+from flask import request
 
 from b2b.services.paging import Cursor
+from b2b.web import queries
 
 
 def cursor(name: str) -> Cursor | None:
@@ -22,12 +22,8 @@ def cursor(name: str) -> Cursor | None:
 
 def here(**place: Cursor | None) -> str | None:
     """This page at another place: `here(after=page.after)`; None where there is no such place."""
-    kept: dict[str, Any] = {
-        name: value for name, value in request.args.items() if name not in ("after", "before")
+    values = {
+        name: None if found is None else f"{found[1].hex}.{found[0]}"
+        for name, found in place.items()
     }
-    for name, found in place.items():
-        if found is None:
-            return None
-        kept[name] = f"{found[1].hex}.{found[0]}"
-    assert request.endpoint is not None
-    return url_for(request.endpoint, **(request.view_args or {}) | kept)
+    return queries.at(**values)

@@ -47,23 +47,31 @@ def identifier(name: str) -> UUID | None:
     return value(UUID, name)
 
 
-def without(*names: str) -> str:
-    """This list from its beginning without the filters *names*."""
-    kept: dict[str, Any] = {
+def kept(*without: str) -> dict[str, Any]:
+    """The parameters of this page's address that may stand in another one of ours, but for those
+    that say where in a list one is, and those named.
+
+    What begins with an underscore would be an instruction to `url_for`.
+    """
+    return {
         name: found
         for name, found in request.args.items()
-        if name not in names and name not in PLACES
+        if name not in (*without, *PLACES, "endpoint") and not name.startswith("_")
     }
+
+
+def without(*names: str) -> str:
+    """This list from its beginning without the filters *names*."""
     assert request.endpoint is not None
-    return url_for(request.endpoint, **(request.view_args or {}) | kept)
+    return url_for(request.endpoint, **kept(*names) | (request.view_args or {}))
 
 
 def at(**place: object | None) -> str | None:
     """This list at another place: `at(after=page.older)`; None where there is no such place."""
-    kept: dict[str, Any] = {k: v for k, v in request.args.items() if k not in PLACES}
+    values = kept()
     for name, found in place.items():
         if found is None:
             return None
-        kept[name] = found
+        values[name] = found
     assert request.endpoint is not None
-    return url_for(request.endpoint, **(request.view_args or {}) | kept)
+    return url_for(request.endpoint, **values | (request.view_args or {}))

@@ -2,7 +2,7 @@
 
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
@@ -60,7 +60,7 @@ def test_deleting_asks_first_and_can_be_undone(
     asked = john.get(f"/admin/users/{sam}/delete")
     assert asked.h1 == "Delete Sam?"
     assert state(app, cast, sam) == (True, False)
-    gone = asked.submit("/delete")
+    gone = asked.submit("/delete", confirmation=SAM)
     assert "Sam is deleted and can be restored for 30 days." in gone.text
     assert state(app, cast, sam) == (True, True)
     assert str(sam) not in listed(john.get("/admin/users"))
@@ -73,8 +73,8 @@ def test_deleting_asks_first_and_can_be_undone(
 def test_a_restore_that_is_too_late_or_collides_is_told_on_the_page(
     app: Flask, cast: Cast, clock: Clock, john: Browser, sam: UUID
 ) -> None:
-    john.get(f"/admin/users/{sam}/delete").submit("/delete")
-    john.get("/admin/users/invite").submit("/invite", addresses=SAM)
+    john.get(f"/admin/users/{sam}/delete").submit("/delete", confirmation=SAM)
+    john.get("/admin/users/invite").submit("/invite", addresses=SAM, as_new="y")
     page = john.get(f"/admin/users/{sam}").submit("/restore")
     assert "Somebody else has this address now. Delete that person first" in page.text
     clock.advance(days=31)
@@ -91,6 +91,7 @@ def test_the_last_administrator_stays_and_nobody_deletes_himself(
     data = {"csrf_token": csrf_of(john, "/admin/users/invite")}
     page = john.post(f"/admin/users/{cast.john}/block", data)
     assert "John Doe is the last Global Administrator; name another one first." in page.text
+    data["confirmation"] = "john.doe@woodgrove.example"
     page = john.post(f"/admin/users/{cast.john}/delete", data)
     assert "You cannot delete yourself." in page.text
     assert state(app, cast, cast.john) == (True, False)
@@ -196,6 +197,13 @@ def test_the_lists_links_lead_through_all_pages_and_back(
         ("?source=Invited+user", {"Sam"}),
         ("?sign_in=blocked", set()),
         ("?sign_in=enabled&q=vance", {"Adele Vance"}),
+        ("?synced=yes", set()),
+        ("?synced=no&type=Guest", {"Sam"}),
+        (
+            "?type=Guest&state=PendingAcceptance&source=Invited+user&sign_in=enabled&synced=no",
+            {"Sam"},
+        ),
+        ("?type=Guest&state=Accepted", set()),
         ("?q=" + quote("gsamoogle@gmail.com"), {"Sam"}),
         ("?type=Nonsense&state=x&source=y&sign_in=z&view=q", {"Sam", "John Doe", "Adele Vance"}),
     ],
@@ -256,3 +264,127 @@ def test_the_state_of_an_invitation_is_told_on_list_and_page(
     row = john.get("/admin/users?view=deleted" if what == "deleted" else "/admin/users?view=guests")
     assert badge in page.text
     assert badge in row.text
+
+
+def test_each_filter_has_a_chip_that_takes_it_away(cast: Cast, john: Browser, sam: UUID) -> None:
+    query = "?type=Guest&state=PendingAcceptance&sign_in=enabled&synced=no&q=sam"
+    page = john.get(f"/admin/users{query}")
+    chips = page.soup.select("main a.chip")
+    assert len(chips) == 5
+    for chip in chips:
+        narrowed = john.get(str(chip["href"]))
+        assert len(narrowed.soup.select("main a.chip")) == 4
+    assert listed(page) == [str(sam)]
+
+
+def test_a_view_is_saved_opened_and_deleted(
+    app: Flask, cast: Cast, john: Browser, adele: Browser, sam: UUID
+) -> None:
+    page = john.get("/admin/users?type=Guest&after=0.x")
+    page = page.submit("/views", name="Our guests")
+    assert "The view “Our guests” is saved." in page.text
+    opened = john.get("/admin/users").follow("Our guests")
+    assert listed(opened) == [str(sam)]
+    current = opened.soup.select_one('main .tabs a[aria-current="page"]')
+    assert current is not None
+    assert current.get_text() == "Our guests"
+    assert "Our guests" not in adele.get("/admin/users").text
+    view = str(opened.form("/delete")["action"])
+    token = {"csrf_token": csrf_of(adele, "/admin/users/invite")}
+    assert adele.post(view, token).status == 404
+    gone = opened.submit("/delete")
+    assert "The view “Our guests” is deleted." in gone.text
+    assert "Our guests" not in john.get("/admin/users").text
+    nameless = john.get("/admin/users?type=Guest").submit("/views", name=" ")
+    assert "Enter a name." in nameless.text
+
+
+def test_several_people_are_asked_about_first_and_then_blocked(
+    app: Flask, cast: Cast, clock: Clock, john: Browser, sam: UUID
+) -> None:
+    with app.app_context(), worker.transaction() as session:
+        ann = factories.invite(session, cast, clock.now, "ann@gmail.com").user_id
+    page = john.get(f"/admin/users/selected?do=block&id={sam}&id={ann}&from=type%3DGuest")
+    assert page.h1 == "Block 2 people"
+    assert state(app, cast, sam) == (True, False)
+    done = john.post(
+        "/admin/users/selected",
+        {"csrf_token": csrf_of(john, "/admin/users/invite"), "do": "block",
+         "id": [str(sam), str(ann)], "from": "type=Guest"},
+    )  # fmt: skip
+    assert "Blocked 2 people." in done.text
+    assert done.url.endswith("/admin/users?type=Guest")
+    assert state(app, cast, sam) == state(app, cast, ann) == (False, False)
+
+
+def test_nobody_is_deleted_when_one_cannot_be_and_he_is_named(
+    app: Flask, cast: Cast, john: Browser, sam: UUID
+) -> None:
+    """ADM-3: all or nothing"""
+    token = csrf_of(john, "/admin/users/invite")
+    ids = [str(sam), str(cast.john)]
+    page = john.post("/admin/users/selected", {"csrf_token": token, "do": "delete", "id": ids})
+    assert page.status == 409
+    assert "Left out: 1 person" in page.text
+    assert "You cannot delete yourself." in page.text
+    assert state(app, cast, sam) == (True, False)
+    page = page.submit("/selected")
+    assert "Deleted 1 person." in page.text
+    assert state(app, cast, sam) == (True, True)
+    assert state(app, cast, cast.john) == (True, False)
+
+
+def test_people_are_put_into_a_group_from_the_list(
+    app: Flask, cast: Cast, john: Browser, sam: UUID
+) -> None:
+    page = john.get(f"/admin/users/selected?do=group&id={sam}")
+    page = page.submit("/selected", group=str(cast.partners))
+    assert "1 person is in the group." in page.text
+    assert "Partners" in john.get(f"/admin/users/{sam}/access").text
+
+
+def test_mixed_ids_too_many_and_unknown_actions_are_refused(
+    app: Flask, cast: Cast, john: Browser, adele: Browser, sam: UUID
+) -> None:
+    """ADM-2, ADM-3"""
+    assert john.get(f"/admin/users/selected?do=block&id={sam}&id={cast.otto}").status == 404
+    assert john.get(f"/admin/users/selected?do=nothing&id={sam}").status == 404
+    many = "&".join(f"id={uuid4()}" for _ in range(51))
+    assert john.get(f"/admin/users/selected?do=block&{many}").status == 400
+    assert "Nobody is selected." in john.get("/admin/users/selected?do=block").text
+    assert adele.get(f"/admin/users/selected?do=block&id={sam}").status == 403
+    assert not adele.get("/admin/users").soup.select("main input[name=id]")
+
+
+def test_the_home_page_counts_what_stopped_and_leads_there(
+    app: Flask, cast: Cast, clock: Clock, john: Browser, adele: Browser, sam: UUID
+) -> None:
+    clock.advance(days=31)
+    john.sign_in("john.doe@woodgrove.example", cast.password)
+    home = john.get("/admin")
+    assert "Newest sign-ins" in home.text
+    figures = {
+        str(stat.dt.get_text()).strip(): " ".join(stat.dd.get_text().split()).split(" ")[0]
+        for stat in home.soup.select(".stat")
+        if stat.dt is not None and stat.dd is not None
+    }
+    assert figures["Expired"] == "1"
+    assert figures["Mail failed"] == "0"
+    assert "Sam" in home.follow("See what expired").text
+    adele.sign_in("adele.vance@woodgrove.example", cast.password)
+    assert "Newest sign-ins" not in adele.get("/admin").text
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin/users", "/admin/invitations", "/admin/audit", "/admin/sign-ins",
+             "/admin/groups"]
+)  # fmt: skip
+def test_no_parameter_of_the_address_bends_the_links_of_a_list(
+    john: Browser, sam: UUID, path: str
+) -> None:
+    """ADM-1: names that mean something to the maker of links are left out"""
+    query = "_scheme=javascript&_external=1&_anchor=x&_method=PUT&endpoint=x&user_id=x&q=s&since="
+    page = john.get(f"{path}?{query}")
+    assert page.status == 200
+    for link in page.soup.select("a[href]"):
+        assert str(link["href"]).startswith(("/", "#")), link

@@ -77,6 +77,7 @@ def audit_log() -> ResponseReturnValue:
         words=activity_words,
         icon_of=icon_of,
         without=queries.without,
+        kept=queries.kept,
         newer_url=queries.at(before=page.newer),
         older_url=queries.at(after=page.older),
         exported=audit_listing.EXPORTED,

@@ -22,6 +22,7 @@ from b2b.services.invitation_handling import Handling, NotAll, Verdict
 from b2b.services.invitation_listing import Cursor, Filters
 from b2b.services.invitation_states import InvitationState, ends_at
 from b2b.services.permissions import Action
+from b2b.web import queries
 from b2b.web.admin import bp
 from b2b.web.admin.invitations import ButtonForm
 from b2b.web.brand import as_uuid
@@ -93,7 +94,7 @@ def place_url(endpoint: str, **cursor: Cursor | None) -> str | None:
 
 
 def _kept(*without: str) -> dict[str, Any]:
-    return {name: value for name, value in request.args.items() if name not in without}
+    return queries.kept(*without)
 
 
 def list_values(endpoint: str, filters: Filters) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def sign_ins_page() -> ResponseReturnValue:
         people=users.names(db.session(), actor(), [row.user_id for row in page.rows]),
         method_words=method_words,
         without=queries.without,
+        kept=queries.kept,
         newer_url=queries.at(before=page.newer),
         older_url=queries.at(after=page.older),
         exported=sign_in_listing.EXPORTED,

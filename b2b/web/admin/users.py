@@ -40,6 +40,7 @@ from b2b.services.explanations import Weight
 from b2b.services.permissions import Action
 from b2b.services.user_handling import Together
 from b2b.services.user_listing import Filters
+from b2b.web import queries
 from b2b.web.admin import bp
 from b2b.web.admin import person as person_pages
 from b2b.web.admin.invitations import ButtonForm, say_what_was_done
@@ -48,6 +49,7 @@ from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, writing
 from b2b.web.errors import say
 from b2b.web.forms import Form
+from b2b.web.paging import cursor, here
 from b2b.web.progress import fragment, invitation_rights, journey_of, progress
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -85,31 +87,6 @@ def _filters() -> Filters:
     )
 
 
-def _cursor(name: str) -> tuple[str, UUID] | None:
-    text = request.args.get(name)
-    if not text or "." not in text:
-        return None
-    identifier, _, key = text.partition(".")
-    return key, as_uuid(identifier)
-
-
-def _page_url(**cursor: tuple[str, UUID] | None) -> str | None:
-    kept: dict[str, Any] = {k: v for k, v in request.args.items() if k not in ("after", "before")}
-    for name, place in cursor.items():
-        if place is None:
-            return None
-        kept[name] = f"{place[1].hex}.{place[0]}"
-    return url_for(".users", **kept)
-
-
-def _without(name: str) -> str:
-    """This list without the filter *name*."""
-    kept: dict[str, Any] = {
-        k: v for k, v in request.args.items() if k not in (name, "after", "before")
-    }
-    return url_for(".users", **kept)
-
-
 @bp.get("/users", endpoint="users")
 @allowed(Action.READ_DIRECTORY)
 def users_page() -> ResponseReturnValue:
@@ -117,7 +94,7 @@ def users_page() -> ResponseReturnValue:
     filters = _filters()
     who = actor()
     page = user_listing.listing(
-        db.session(), who, filters, after=_cursor("after"), before=_cursor("before")
+        db.session(), who, filters, after=cursor("after"), before=cursor("before")
     )
     policy = policies.of(db.session(), who)
     return render_template(
@@ -128,8 +105,8 @@ def users_page() -> ResponseReturnValue:
         view=request.args.get("view", "everyone"),
         views=VIEWS,
         sources=list(Source),
-        previous_url=_page_url(before=page.before),
-        next_url=_page_url(after=page.after),
+        previous_url=here(before=page.before),
+        next_url=here(after=page.after),
         counted_to=user_listing.COUNTED_TO,
         may_invite=policies.may_invite(policy, who),
         read_only=not permissions.is_admin(who),
@@ -141,7 +118,7 @@ def users_page() -> ResponseReturnValue:
             or request.args.get("type")
             or request.args.get("state")
         ),
-        without=_without,
+        without=queries.without,
         saved=saved_views.of(db.session(), who, _LIST),
         opened=request.args.get("saved", ""),
         view_url=lambda one: f"{url_for('.users')}?{one.query}&saved={one.id}",
