@@ -36,9 +36,9 @@ def _measure(folder: Path) -> Result:
             before = session.scalar(select(func.count()).select_from(Identity)) or 0
         times: list[float] = []
         with web_of(app, port):
-            answers = _at_once(port, guests, times)
+            answers = at_once(port, guests, times)
             assert answers.count("/profile?first=1") == CROWD, set(answers)
-            same = _at_once(port, [wanted] * CROWD, [])
+            same = at_once(port, [wanted] * CROWD, [])
         won = same.count("/profile?first=1")
         with app.app_context(), worker.transaction() as session:
             after = session.scalar(select(func.count()).select_from(Identity)) or 0
@@ -54,7 +54,7 @@ def _measure(folder: Path) -> Result:
     )
 
 
-def _at_once(port: int, guests: list[Guest], times: list[float]) -> list[str]:
+def at_once(port: int, guests: list[Guest], times: list[float]) -> list[str]:
     """Where each of *guests* is led, PARALLEL at a time."""
     waiting: queue.SimpleQueue[Guest | None] = queue.SimpleQueue()
     for guest in [*guests, *[None] * PARALLEL]:
