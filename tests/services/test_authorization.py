@@ -386,6 +386,12 @@ def test_a_code_gives_tokens_once_and_the_second_use_takes_them_back(
         tokens.check_access(session, issued.access_token, now=clock.now)
     assert redeem(session, party, code, clock).number == 70000
 
+    code = code_for(session, cast, party, clock)
+    issued = redeem(session, party, code, clock)
+    assert redeem(session, party, code, clock, code_verifier="x" * 43).number == 54005
+    with pytest.raises(tokens.BadToken):
+        tokens.check_access(session, issued.access_token, now=clock.now)
+
 
 def test_a_code_is_over_after_a_minute(
     session: Session, cast: Cast, party: Party, clock: Clock
