@@ -40,13 +40,25 @@ def _id_as_bytes(value: UUID | None) -> bytes | None:
     return None if value is None else value.bytes
 
 
+_last_instant: tuple[datetime | None, str] = (None, "")
+
+
 def _instant_as_text(value: datetime | None) -> str | None:
-    """As SQLAlchemy's own type stores it: six digits behind the second, so that text sorts."""
+    """As SQLAlchemy's own type stores it: six digits behind the second, so that text sorts.
+
+    One instant stands for all of a request, so the last text is kept.
+    """
+    global _last_instant
     if value is None:
         return None
+    known, text = _last_instant
+    if value is known:
+        return text
     if value.tzinfo is None:
         raise ValueError("an instant needs its time zone")
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    text = value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    _last_instant = (value, text)
+    return text
 
 
 class Id(TypeDecorator[UUID]):

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, LargeBinary, String, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    String,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session as DatabaseSession
 
 from b2b import keys
@@ -140,7 +150,7 @@ def start(
 
 
 def find(
-    session: DatabaseSession,
+    connection: Connection,
     secret: str,
     *,
     now: datetime,
@@ -150,9 +160,9 @@ def find(
 ) -> Live | None:
     """The session behind a cookie, or None if it is unknown, over, or its person may not sign in.
 
-    One query, a row for each directory role.
+    One query, a row for each directory role; *connection* needs no transaction for it.
     """
-    rows = _FIND.all(session.connection(), id_hash=keys.digest(secret))
+    rows = _FIND.all(connection, id_hash=keys.digest(secret))
     if not rows:
         return None
     kept = rows[0]

@@ -105,8 +105,17 @@ def words(*texts: str | None) -> set[str]:
 
 
 def words_of(name: str, mail: str | None, upn: str) -> set[str]:
-    """What somebody is found by; an internationalised domain in both spellings."""
-    return words(name, mail, upn, addresses.in_unicode(mail) if mail else None)
+    """What somebody is found by; an internationalised domain in both spellings.
+
+    Of a guest's UPN not the words behind `#EXT#`, which all guests share.
+    """
+    head, external, _ = upn.partition("#EXT#")
+    found = words(
+        name, mail, head if external else upn, addresses.in_unicode(mail) if mail else None
+    )
+    if external:
+        found.add(fold(upn)[:64])
+    return found
 
 
 def token_rows(

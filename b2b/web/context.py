@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import flask
 from flask import Flask, Response, current_app, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from sqlalchemy.exc import DBAPIError
@@ -47,8 +48,22 @@ class RetryingFlask(Flask):
         return super().dispatch_request()
 
 
+class CookieSessions(SecureCookieSessionInterface):
+    """Flask's own, with its signer made once: deriving its keys costs as much as signing."""
+
+    def __init__(self) -> None:
+        self._made: Any = None
+
+    def get_signing_serializer(self, app: Flask) -> Any:
+        """The signer of browser cookies."""
+        if self._made is None:
+            self._made = super().get_signing_serializer(app)
+        return self._made
+
+
 def register(app: Flask) -> None:
     """Bind what happens before and after each request."""
+    app.session_interface = CookieSessions()
     app.before_request(_begin)
     app.after_request(_finish)
     app.context_processor(_for_templates)
@@ -100,14 +115,16 @@ def _begin() -> None:
     g.new_session = None
     secret = request.cookies.get(cookie_name())
     if secret and request.endpoint != "static" and re.fullmatch(r"[\w-]{43}", secret):
-        g.live = sessions.find(
-            db.session(),
-            secret,
-            now=g.now,
-            correlation_id=g.correlation_id,
-            ip_address=request.remote_addr,
-            user_agent=request.user_agent.string,
-        )
+        # By itself: a transaction for this one query would end unused wherever something is posted.
+        with db.engine.connect() as connection:
+            g.live = sessions.find(
+                connection,
+                secret,
+                now=g.now,
+                correlation_id=g.correlation_id,
+                ip_address=request.remote_addr,
+                user_agent=request.user_agent.string,
+            )
         if g.live is not None and g.now - g.live.seen_at > sessions.SEEN_EVERY:
             _note_seen(g.live)
 

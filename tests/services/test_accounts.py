@@ -33,7 +33,7 @@ def signed_in(
 
 
 def is_live(session: Session, clock: Clock, secret: str) -> bool:
-    found = sessions.find(session, secret, now=clock.now, correlation_id=uuid4())
+    found = sessions.find(session.connection(), secret, now=clock.now, correlation_id=uuid4())
     return found is not None
 
 

@@ -42,8 +42,13 @@ def test_whoever_leaves_is_out_at_once_and_may_be_brought_back(
     leaving.leave(session, actor, identity, " woodgrove ")
     assert user.deleted_at is not None
     for secret in there:
-        assert sessions.find(session, secret, now=clock.now, correlation_id=user.id) is None
-    assert sessions.find(session, home, now=clock.now, correlation_id=user.id) is not None
+        assert (
+            sessions.find(session.connection(), secret, now=clock.now, correlation_id=user.id)
+            is None
+        )
+    assert (
+        sessions.find(session.connection(), home, now=clock.now, correlation_id=user.id) is not None
+    )
     assert session.scalars(select(SignedIn)).all() != []
     assert [place.tenant_id for place in sign_in.places(session, identity)] == [cast.contoso]
     event = session.scalars(

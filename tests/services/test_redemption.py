@@ -510,12 +510,18 @@ def test_foreign_credentials_and_sessions_of_the_object_are_dead_after_redemptio
         now=clock.now,
     )
     session.flush()
-    assert sessions.find(session, attackers, now=clock.now, correlation_id=uuid4()) is not None
+    assert (
+        sessions.find(session.connection(), attackers, now=clock.now, correlation_id=uuid4())
+        is not None
+    )
     factories.accept(session, cast, invited, clock.advance(minutes=1))
     session.flush()
     assert passwords.stored(session, cast.woodgrove, user.id) is None
     for secret in (attackers, internal):
-        assert sessions.find(session, secret, now=clock.now, correlation_id=uuid4()) is None
+        assert (
+            sessions.find(session.connection(), secret, now=clock.now, correlation_id=uuid4())
+            is None
+        )
 
 
 def test_an_identity_that_is_somebody_here_already_is_not_bound_twice(

@@ -23,7 +23,7 @@ OTTO = "otto.brandt@contoso.example"
 def find(session: Session, secret: str, now: Any) -> Live | None:
     session.flush()
     session.expire_all()
-    return sessions.find(session, secret, now=now, correlation_id=uuid4())
+    return sessions.find(session.connection(), secret, now=now, correlation_id=uuid4())
 
 
 def of_adele(session: Session, cast: Cast, now: Any) -> str:

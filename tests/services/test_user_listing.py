@@ -115,7 +115,10 @@ def test_each_filter_shows_exactly_whom_it_names(
         ("ance", []),
         ("vance", ["Adele Vance"]),
         ("  adele   VANCE ", ["Adele Vance"]),
-        ("woodgrove.example", EVERYBODY),
+        # Whoever has an address or a name there; not every guest for the end of his UPN.
+        ("woodgrove.example", ["Adele Vance", "John Doe", "Priya Nair", "Seán O’Brien (Größe)"]),
+        ("ext", []),
+        ("eva_nordlicht.example#EXT#@woodgrove.example", ["Eva Nováková"]),
         ("%", []),
         ("_", []),
         ("'", []),
