@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator
 from datetime import date, timedelta
 from email.message import EmailMessage
@@ -278,6 +279,10 @@ def test_my_apps_come_in_korean(otto: Browser) -> None:
         assert list(_english(page.soup)) == [], path
 
 
+def _columns(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)
+
+
 def _part(message: EmailMessage, kind: str) -> str:
     body: Any = message.get_body((kind,))
     return str(body.get_content()).replace("\r\n", "\n")
@@ -302,6 +307,8 @@ def test_the_letter_comes_in_korean(
     assert button is not None
     assert button.get_text() == "시작"
     assert "\n시작:\nhttp" in _part(message, "plain")
-    ends = re.search(r"(\d{4})년 (\d+)월 (\d+)일까지", _part(message, "plain"))
+    ends = re.search(r"(\d{4})년\s(\d+)월\s(\d+)일까지", _part(message, "plain"))
     assert ends is not None
     assert date(*map(int, ends.groups())) > clock.now.date()
+    lines = [line for line in _part(message, "plain").split("\n") if "http" not in line]
+    assert 60 < max(map(_columns, lines)) <= 72

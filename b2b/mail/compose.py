@@ -22,6 +22,10 @@ from b2b.models.picture import PictureKind
 
 WIDTH = 72
 """Columns of the text part (design brief, 6)."""
+_WIDE = re.compile(
+    "[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60\U00020000-\U0003fffd]"
+)
+"""Letters that take two columns: Hangul, Han, kana and full-width forms."""
 
 # Colours of a letter where the tenant has set none: those of the product.
 _COLOURS = {
@@ -246,9 +250,10 @@ def _host(url: str | None) -> str | None:
 
 def _wrapped(text: str, indent: str = "") -> str:
     """*text* in WIDTH columns, its own line ends kept; long words such as links stay whole."""
-    return "\n".join(
+    # What follows a wide letter is counted as its second column, and taken out again.
+    filled = "\n".join(
         textwrap.fill(
-            line,
+            _WIDE.sub("\\g<0>\0", line),
             WIDTH,
             initial_indent=indent,
             subsequent_indent=indent,
@@ -257,6 +262,7 @@ def _wrapped(text: str, indent: str = "") -> str:
         )
         for line in text.split("\n")
     )
+    return filled.replace("\0", "")
 
 
 def _quoted(text: str) -> str:
