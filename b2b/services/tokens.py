@@ -140,10 +140,11 @@ def check_access(session: Session, token: str, *, now: datetime) -> Access:
     user = session.get(User, (tenant_id, user_id), populate_existing=True)
     if user is None or not user.may_sign_in:
         raise BadToken
-    if user.sessions_valid_from is not None and issued < user.sessions_valid_from.timestamp():
-        raise BadToken
     code = session.get(AuthorizationCode, code_hash, populate_existing=True)
     if code is None or (code.tenant_id, code.user_id, code.app_id) != (tenant_id, user_id, app_id):
+        raise BadToken
+    # Not `iat`, which knows whole seconds only: acceptance and first token may share one.
+    if user.sessions_valid_from is not None and code.signed_in_at < user.sessions_valid_from:
         raise BadToken
     found = applications.by_app_id(session, tenant_id, app_id)
     if found is None or not found.account_enabled:

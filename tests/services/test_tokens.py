@@ -276,6 +276,18 @@ def test_a_good_access_token_leads_to_its_person(
         tokens.check_access(session, token, now=clock.now)
 
 
+def test_a_token_of_the_second_in_which_the_guest_accepted_is_good(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """`iat` knows whole seconds only; sessions from before acceptance end with it (RED-7)."""
+    clock.advance(microseconds=900_000)
+    otto = guest(session, cast, clock, "otto.brandt@contoso.example")
+    clock.advance(microseconds=50_000)
+    signer = signing_keys.signer(session, now=clock.now)
+    token = tokens.access_token(signer, grant_for(session, cast, otto, clock.now), now=clock.now)
+    assert tokens.check_access(session, token, now=clock.now).user.id == otto
+
+
 @pytest.mark.parametrize(
     "what", ["blocked", "deleted", "signed out everywhere", "application off", "code taken back"]
 )
