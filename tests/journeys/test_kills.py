@@ -16,7 +16,7 @@ from tests.journeys.client import BROKEN, Answer, Client
 from tests.journeys.program import PARTS, Program, until
 from tests.journeys.story import JOHN
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 INVITATIONS = 2000
 TOGETHER = 10
@@ -205,6 +205,7 @@ def assert_complete(page: Answer, address: str) -> None:
     assert sorted(happened) == [
         "Added to the directory",
         "Assigned to an application",
+        "Given a sponsor",
         "Invited",
         "Mail sent to the mail server",
     ]
