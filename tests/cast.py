@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.models import Group, Role, ServicePrincipal, User, fold, new_id
-from b2b.services import passwords, roles, tenants, users
+from b2b.services import passwords, roles, tenants
 
 PASSWORD = "correct horse 4 WoodGrove"
 

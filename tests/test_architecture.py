@@ -47,6 +47,7 @@ STORIES = [
     "redemption_reset",
     "user_handling",
     "sign_in",
+    "explanations",
     "authorization",
 ]
 

@@ -24,6 +24,10 @@ WINDOW = 10_000
 EXPORTED = 100_000
 _BATCH = 1_000
 _ASKEW = timedelta(hours=1)
+"""How far an id's stamp may lie from the time that its request noted."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_STAMP = 250_000_000_000_000
+"""Milliseconds up to a year that a datetime still holds."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +125,12 @@ def _bounds(session: Session, actor: Actor, filters: Filters) -> tuple[UUID | No
 
 
 def _time_of(identifier: UUID) -> datetime:
-    return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
+    return _EPOCH + timedelta(milliseconds=min(identifier.int >> 80, _LAST_STAMP))
 
 
 def _id_at(at: datetime) -> UUID:
-    stamp = int(at.timestamp() * 1000)
-    return UUID(int=max(0, min(stamp, 2**48 - 1)) << 80)
+    stamp = (at - _EPOCH) // timedelta(milliseconds=1)
+    return UUID(int=max(0, min(stamp, _LAST_STAMP)) << 80)
 
 
 def _walk(

@@ -250,3 +250,31 @@ def test_people_are_named_by_id_sign_in_name_or_address(
     found = users.named(session, john, "gsamoogle@gmail.com")
     assert found is not None
     assert found.id == sam.user_id
+
+
+def test_days_are_found_by_the_stamps_of_ids_where_both_clocks_agree(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """The bounds are put to use with ids as `new_id` makes them: UUIDs of version 7."""
+    made = []
+    for number in range(30):
+        at = START + timedelta(days=number)
+        stamp = int(at.timestamp() * 1000)
+        made.append(UUID(int=(stamp << 80) | (0x7000 << 64) | number))
+        session.execute(
+            insert(SignIn),
+            {
+                "tenant_id": cast.woodgrove, "id": made[-1], "at": at, "user_id": cast.john,
+                "identity": "x", "method": "password", "application": "x", "error_code": 0,
+                "correlation_id": new_id(),
+            },
+        )  # fmt: skip
+    john = acting(session, cast.woodgrove, cast.john, clock.now)
+    filters = SignInFilters(since=START + timedelta(days=5), until=START + timedelta(days=8))
+    low, high = sign_in_listing._bounds(session, john, filters)
+    assert low is not None
+    assert high is not None
+    assert made[4] < low < made[5]
+    assert made[8] < high < made[9]
+    page = sign_in_listing.listing(session, john, filters)
+    assert [row.id for row in page.rows] == [made[7], made[6], made[5]]
