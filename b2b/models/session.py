@@ -44,6 +44,10 @@ class Session(Base):
     tenant_id: Mapped[UUID | None] = mapped_column(Id)
     user_id: Mapped[UUID | None] = mapped_column(Id)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    signed_in_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the person proved who he is: another organisation begins a new session and no new
+    sign-in.
+    """
     seen_at: Mapped[datetime] = mapped_column(UTCDateTime)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
     idle_seconds: Mapped[int | None]

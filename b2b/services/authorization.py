@@ -254,14 +254,14 @@ def person(
     application: ServicePrincipal,
     identity: ExternalIdentity,
     *,
-    signed_in_at: datetime,
+    since: datetime,
     now: datetime,
 ) -> Person:
     """Who *identity* is in *tenant*, if he may use *application* now.
 
-    Raises SignInRefused: 50020 nobody there, 65001 invited and not accepted yet, 50014 the same
-    without an invitation in force, 50057 blocked, 50058 signed out everywhere since, 50105 not
-    assigned.
+    *since* is when the browser's session began. Raises SignInRefused: 50020 nobody there, 65001
+    invited and not accepted yet, 50014 the same without an invitation in force, 50057 blocked,
+    50058 signed out everywhere since, 50105 not assigned.
     """
     values = {
         "account": identity.label,
@@ -280,7 +280,7 @@ def person(
         raise SignInRefused(50020, **values)
     if not user.account_enabled:
         raise SignInRefused(50057, **values)
-    if user.sessions_valid_from is not None and signed_in_at < user.sessions_valid_from:
+    if user.sessions_valid_from is not None and since < user.sessions_valid_from:
         raise SignInRefused(50058, **values)
     if not applications.lets_in(session, application, user):
         raise SignInRefused(50105, **values)
@@ -443,6 +443,7 @@ def redeem_code(
         if row.redirect_uri != redirect_uri:
             raise SignInRefused(500112)
         _check_verifier(row.code_challenge, verifier)
+        issued_at = row.expires_at - CODE_LIFE
         won = session.execute(
             update(AuthorizationCode)
             .where(
@@ -453,7 +454,7 @@ def redeem_code(
         )
         if not won.rowcount:  # type: ignore[attr-defined]
             return _replayed(session, code_hash)
-        grant = _grant(session, tenant, application, row)
+        grant = _grant(session, tenant, application, row, issued_at)
     except SignInRefused as refused:
         return refused
     signer = signing_keys.signer(session, now=now)
@@ -503,7 +504,11 @@ def _replayed(session: Session, code_hash: bytes) -> SignInRefused:
 
 
 def _grant(
-    session: Session, tenant: Tenant, application: ServicePrincipal, row: AuthorizationCode
+    session: Session,
+    tenant: Tenant,
+    application: ServicePrincipal,
+    row: AuthorizationCode,
+    issued_at: datetime,
 ) -> Grant:
     """What the tokens say, as things stand now: a minute is long enough to be blocked in."""
     user = session.get(User, (row.tenant_id, row.user_id), populate_existing=True)
@@ -514,7 +519,7 @@ def _grant(
     }
     if user is None or not user.may_sign_in:
         raise SignInRefused(50057, **values)
-    if user.sessions_valid_from is not None and row.signed_in_at < user.sessions_valid_from:
+    if user.sessions_valid_from is not None and issued_at < user.sessions_valid_from:
         raise SignInRefused(50058, **values)
     if not applications.lets_in(session, application, user):
         raise SignInRefused(50105, **values)

@@ -96,6 +96,7 @@ class Live:
     identity: ExternalIdentity
     actor: Actor | None
     created_at: datetime
+    signed_in_at: datetime
     seen_at: datetime
     language: str | None
 
@@ -110,8 +111,11 @@ def start(
     ip_address: str | None = None,
     user_agent: str | None = None,
     replacing: bytes | None = None,
+    signed_in_at: datetime | None = None,
 ) -> str:
     """Make a session and return the secret for its cookie; the one it replaces ends.
+
+    *signed_in_at* is when the person proved who he is, if that was not just now.
 
     A new secret at every sign-in and at every change of rights defeats fixation (threats.md,
     SES-1).
@@ -139,6 +143,7 @@ def start(
         "tenant_id": tenant_id,
         "user_id": user_id,
         "created_at": now,
+        "signed_in_at": signed_in_at or now,
         "seen_at": now,
         "expires_at": now + (MEMBER_LIFE if at_home else GUEST_LIFE),
         "idle_seconds": int(MEMBER_IDLE.total_seconds()) if at_home else None,
@@ -218,6 +223,7 @@ def find(
         identity,
         actor,
         kept.created_at,
+        kept.signed_in_at or kept.created_at,
         kept.seen_at,
         kept.preferred_language or identity.preferred_language,
     )

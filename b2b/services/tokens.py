@@ -144,7 +144,8 @@ def check_access(session: Session, token: str, *, now: datetime) -> Access:
     if code is None or (code.tenant_id, code.user_id, code.app_id) != (tenant_id, user_id, app_id):
         raise BadToken
     # Not `iat`, which knows whole seconds only: acceptance and first token may share one.
-    if user.sessions_valid_from is not None and code.signed_in_at < user.sessions_valid_from:
+    ended = user.sessions_valid_from
+    if code.redeemed_at is None or (ended is not None and code.redeemed_at < ended):
         raise BadToken
     found = applications.by_app_id(session, tenant_id, app_id)
     if found is None or not found.account_enabled:

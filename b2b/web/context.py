@@ -218,6 +218,8 @@ def start_session(
         ip_address=request.remote_addr,
         user_agent=request.user_agent.string,
         replacing=before.id_hash if before else None,
+        # The identity of this very session has not been proven anew.
+        signed_in_at=before.signed_in_at if before and who is before.identity else None,
     )
     kept = {name: session[name] for name in ("redeem", "language") if name in session}
     session.clear()  # a new CSRF token and a new browser secret with the new rights (SES-1)

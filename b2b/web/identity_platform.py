@@ -27,6 +27,7 @@ from b2b.models import ServicePrincipal, Tenant
 from b2b.services import authorization, redemption, signing_keys, tokens
 from b2b.services.aadsts import SignInRefused
 from b2b.services.authorization import Client, Person, Request
+from b2b.services.sessions import Live
 from b2b.web import brand, context
 from b2b.web.context import now, public, writing
 from b2b.web.forms import Form
@@ -237,8 +238,8 @@ def authorize(tenant: str) -> ResponseReturnValue:
     if asked.prompt == "select_account":
         return _choose_account(asked)
     live = context.live()
-    again = request.args.get("again")
-    if live is None or asked.prompt == "login" or (again and again == str(live.id)):
+    again = live is not None and request.args.get("again") == _proof_of(live)
+    if live is None or asked.prompt == "login" or again:
         return _tell(client, SignInRefused(50058)) if _is_silent(asked) else _to_sign_in(asked)
     try:
         found = authorization.person(
@@ -246,7 +247,7 @@ def authorize(tenant: str) -> ResponseReturnValue:
             organisation,
             client.application,
             live.identity,
-            signed_in_at=live.created_at,
+            since=live.created_at,
             now=now(),
         )
     except SignInRefused as refused:
@@ -258,7 +259,7 @@ def authorize(tenant: str) -> ResponseReturnValue:
             asked,
             live.identity,
             session_id=live.id,
-            signed_in_at=live.created_at,
+            signed_in_at=live.signed_in_at,
         )
     return _answer(client.redirect_uri, asked.response_mode, asked.state, {"code": code})
 
@@ -400,7 +401,7 @@ def _resume_path(asked: Request, **changes: str | None) -> str:
 def _to_sign_in(asked: Request) -> ResponseReturnValue:
     """To the sign-in page; whoever is signed in has to do it once more."""
     live = context.live()
-    back = _resume_path(asked, again=None if live is None else str(live.id))
+    back = _resume_path(asked, again=None if live is None else _proof_of(live))
     return redirect(
         url_for(
             "sign_in.address",
@@ -410,6 +411,11 @@ def _to_sign_in(asked: Request) -> ResponseReturnValue:
         ),
         303,
     )
+
+
+def _proof_of(live: Live) -> str:
+    """Names one sign-in: a change of organisation is none, typing the password again is."""
+    return str(int(live.signed_in_at.timestamp() * 1_000_000))
 
 
 def _choose_account(asked: Request) -> ResponseReturnValue:

@@ -56,7 +56,7 @@ def open_application(name: str, app_id: str) -> ResponseReturnValue:
             tenant,
             application,
             live.identity,
-            signed_in_at=live.created_at,
+            since=live.created_at,
             now=now(),
         )
     except SignInRefused as refused:

@@ -86,6 +86,7 @@ def upgrade() -> None:
             nullable=False, server_default="limited",
         ),
     )  # fmt: skip
+    op.add_column("sessions", sa.Column("signed_in_at", types.UTCDateTime(), nullable=True))
     op.add_column(
         "tenant_policies",
         sa.Column("guests_may_leave", sa.Boolean(), nullable=False, server_default=sa.true()),
@@ -93,6 +94,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("sessions", "signed_in_at")
     op.drop_column("tenant_policies", "guests_may_leave")
     op.drop_column("tenant_policies", "guest_access")
     for table in ("saved_views", "applications", "signing_keys", "authorization_codes"):

@@ -287,7 +287,7 @@ def who(session: Session, cast: Cast, address: str, clock: Clock, **facts: Any) 
     try:
         found = authorization.person(
             session, tenant, application, identity, now=clock.now,
-            **{"signed_in_at": clock.now, **facts},
+            **{"since": clock.now, **facts},
         )  # fmt: skip
     except SignInRefused as refused:
         return refused.number
@@ -306,7 +306,7 @@ def test_who_may_come_in(session: Session, cast: Cast, clock: Clock, party: Part
     assert who(session, cast, otto, clock) == 65001
     factories.accept(session, cast, invited, clock.now, factories.hosted(session, otto))
     assert who(session, cast, otto, clock) == invited.user_id
-    assert who(session, cast, otto, clock, signed_in_at=clock.now - timedelta(days=1)) == 50058
+    assert who(session, cast, otto, clock, since=clock.now - timedelta(days=1)) == 50058
     user = session.get_one(User, (cast.woodgrove, invited.user_id))
     user.account_enabled = False
     session.flush()

@@ -364,6 +364,24 @@ def test_signing_in_again_can_be_asked_for(
     assert claims["auth_time"] == int(clock.now.timestamp())
 
 
+def test_another_organisation_is_no_new_sign_in(
+    app: Flask, client: FlaskClient, otto: Browser, party: Party, cast: Cast, clock: Clock
+) -> None:
+    """auth_time is when the password was typed, prompt=login wants it typed"""
+    assign(app, cast, clock, otto_at_woodgrove(app, cast))
+    typed = int(clock.now.timestamp())
+    clock.advance(minutes=7)
+    page = otto.get(party.authorize_path(prompt="login"))
+    back = parse_qs(urlsplit(page.url).query)["next"][0]
+    assert otto.get(f"/myapps?tenantid={cast.contoso}").path == "/myapps"
+    assert otto.get(f"/myapps?tenantid={cast.woodgrove}").path == "/myapps"
+    page = otto.get(back)
+    assert page.follow("Continue").path == "/signin", "still has to sign in"
+    claims = party.claims(client, tokens_of(otto, party, client)["id_token"])
+    assert claims["auth_time"] == typed
+    assert claims["iat"] == typed + 7 * 60
+
+
 def test_an_account_can_be_chosen(adele: Browser, party: Party) -> None:
     page = adele.get(party.authorize_path(prompt="select_account"))
     assert page.h1 == "Choose an account"
