@@ -56,16 +56,17 @@ def _measure(folder: Path, count: int) -> Result:
     with app.app_context():
         before = _states().get(MailState.SENT, 0)
         _invite(count)
+        count = _states()[MailState.QUEUED]  # the demo may have left one of its own
         with _part([*flask, "sink"], settings), running([*flask, "web"], web, **settings):
-            caught = _caught(web)
+            already = _caught(web)
             begun = time.monotonic()
             with _part([*flask, "worker"], settings):
                 while (left := _states().get(MailState.QUEUED, 0)) and (
-                    time.monotonic() - begun < count / 20
+                    time.monotonic() - begun < max(60, count / 20)
                 ):
                     time.sleep(0.05)
                 took = time.monotonic() - begun
-            caught = _caught(web) - caught
+            caught = _caught(web) - already
             sent = _states().get(MailState.SENT, 0) - before
     whole = left == 0 and caught == sent == count
     rate = count / took
