@@ -5,7 +5,7 @@ it.
 import enum
 import hmac
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -151,6 +151,9 @@ class Opened:
     def purpose(self) -> str:
         """What a passcode for this redemption is bound to (threats.md, SIGN-3)."""
         return f"redeem:{self.invitation.id}"
+
+
+WRONG_ACCOUNT = 50020
 
 
 class WrongAccount(Denied):
@@ -547,6 +550,41 @@ def log_sign_in(
     session: Session, actor: Actor, identity: ExternalIdentity, *, application: str = "My Apps"
 ) -> None:
     """A sign-in of this identity into the actor's tenant."""
+    _log(session, actor, identity, application)
+
+
+_SAME_TRY = timedelta(minutes=10)
+
+
+def note_wrong_account(session: Session, actor: Actor, identity: ExternalIdentity) -> None:
+    """Somebody came with the actor's link and with an account that it is not for: the tenant's log
+    says so, once for each account and ten minutes.
+    """
+    newest = session.scalars(
+        select(SignIn)
+        .where(SignIn.tenant_id == actor.tenant_id, SignIn.user_id == actor.user_id)
+        .order_by(SignIn.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if (
+        newest is None
+        or newest.error_code != WRONG_ACCOUNT
+        or newest.identity != identity.label
+        or newest.at <= actor.now - _SAME_TRY
+    ):
+        reason = "This invitation is for another account."
+        _log(session, actor, identity, "Redemption", code=WRONG_ACCOUNT, reason=reason)
+
+
+def _log(
+    session: Session,
+    actor: Actor,
+    identity: ExternalIdentity,
+    application: str,
+    *,
+    code: int = 0,
+    reason: str | None = None,
+) -> None:
     row = {
         "tenant_id": actor.tenant_id,
         "id": new_id(),
@@ -555,8 +593,8 @@ def log_sign_in(
         "identity": identity.label,
         "method": str(identity.provider or "password"),
         "application": application,
-        "error_code": 0,
-        "failure_reason": None,
+        "error_code": code,
+        "failure_reason": reason,
         "ip_address": actor.ip_address,
         "user_agent": (actor.user_agent or "")[:256] or None,
         "correlation_id": actor.correlation_id,

@@ -190,6 +190,11 @@ def review() -> ResponseReturnValue:
     if opened.standing not in (Standing.OPEN, Standing.ACCEPTED):
         return redirect(url_for(".landing"), 303)
     if not redemption.matches(db.session(), opened, identity):
+        with writing() as database_session:
+            redemption.note_wrong_account(database_session, _guest(opened), identity)
+        opened = read()
+        if opened is None:
+            return redirect(url_for(".landing"), 303)
         brand.wear(opened.tenant)
         return _wrong_account(opened)
     if opened.standing is Standing.ACCEPTED:

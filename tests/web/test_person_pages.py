@@ -235,3 +235,21 @@ def test_a_restricted_guest_sees_no_group(
     refused = otto.get("/myapps/groups")
     assert refused.status == 403
     assert "shows guests only their own profile" in refused.text
+
+
+def test_a_try_with_another_account_is_explained_and_logged_once(
+    app: Flask, cast: Cast, clock: Clock, john: Browser, adele: Browser
+) -> None:
+    """redemption.md, 9: 50020; RED-2: looking at the link alone leaves no trace"""
+    with app.app_context(), worker.transaction() as session:
+        ann = factories.invite(session, cast, clock.now, "ann@gmail.com", display_name="Ann")
+        link = factories.link_of(session, cast.woodgrove, ann.user_id)
+    words = "Tried with adele.vance@woodgrove.example, which is not the account of this invitation."
+    adele.get(link)
+    assert words not in john.get(f"/admin/users/{ann.user_id}/explain").text
+    for _ in range(2):
+        refused = adele.get("/redeem/review")
+        assert refused.h1 == "This invitation is for another account"
+    assert words in john.get(f"/admin/users/{ann.user_id}/explain").text
+    log = john.get(f"/admin/sign-ins?user={ann.user_id}&result=failure")
+    assert len(log.soup.select("main tbody tr")) == 1
