@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from sqlalchemy.orm import Session
 
 from b2b import clock as clock_module
@@ -90,9 +92,27 @@ def settings(tmp_path: Path, database_url: str) -> dict[str, Any]:
     }
 
 
+class CompiledTemplates(BytecodeCache):
+    """Templates compiled once for all the apps of a run: compiling costs more than most tests."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = CompiledTemplates()
+
+
 @pytest.fixture
 def app(settings: dict[str, Any], clock: Clock) -> Iterator[Flask]:
     built = create_app(Config(**settings))
+    built.jinja_env.bytecode_cache = COMPILED
     yield built
     with built.app_context():
         db.session.remove()
