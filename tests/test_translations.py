@@ -265,7 +265,14 @@ def test_the_landing_page_comes_in_korean(
 
 def test_the_portal_comes_in_korean(john: Browser, cast: Cast) -> None:
     _in_korean(john)
-    for path in ("", "/users", "/users?view=deleted", "/users/invite", f"/users/{cast.adele}"):
+    about = [
+        f"/users/{cast.adele}{page}" for page in ("", "/edit", "/access", "/roles", "/explain")
+    ]
+    shelves = [f"/groups/{cast.partners}", f"/applications/{cast.projects}"]
+    log = ["/invitations", "/audit", "/audit/1", "/sign-ins"]
+    rules = ["/settings/external", "/branding", "/mail"]
+    lists = ["", "/users", "/users?view=deleted", "/users/invite", "/groups", "/applications"]
+    for path in [*lists, *about, *shelves, *log, *rules]:
         page = john.get(f"/admin{path}")
         assert HANGUL.search(page.title), path
         assert list(_english(page.soup)) == [], path
@@ -273,7 +280,9 @@ def test_the_portal_comes_in_korean(john: Browser, cast: Cast) -> None:
 
 def test_my_apps_come_in_korean(otto: Browser) -> None:
     _in_korean(otto)
-    for path in ("/myapps", "/myapps?q=x", "/profile", "/admin"):
+    account = [f"/account/{page}" for page in ("sign-in", "sessions", "organisations")]
+    mine = ["/myapps/groups", "/myapps/people", "/myapps/people/invite", "/profile/photo"]
+    for path in ["/myapps", "/myapps?q=x", "/profile", "/admin", *account, *mine]:
         page = otto.get(path)
         assert HANGUL.search(page.title), path
         assert list(_english(page.soup)) == [], path
