@@ -233,6 +233,7 @@ def test_a_code_for_signing_in_is_no_code_for_redeeming(
         otto = acting(session, cast.contoso, cast.otto, clock.now)
         there = invitations.invite(session, otto, address="sam@partner.example")
         other = factories.link_of(session, cast.contoso, there.user_id)
+    mailroom.deliver()  # so that the code is the newest mail
     browser = Browser(app)
     page = browser.get(link(app, cast, first)).submit("/redeem/start")
     mailroom.deliver()
