@@ -76,8 +76,10 @@ def test_no_query_whatever_breaks_a_page(
     for browser, met in ((john, found), (invited, open_ones)):
         pages = [address_of(rule, user_id=sam) for rule in met]
         for number, text in junk():
-            # Each value meets each page over the rounds; each name meets each value.
+            # Each value meets every other page, each page every other value, each name all values.
             for step, path in enumerate(pages):
+                if (number + step) % 2:
+                    continue
                 names = QUERY[(number + step) % len(QUERY) :] + QUERY
                 query = MultiDict([(name, text) for name in names[:9]])
                 with browser.client.get(path, query_string=query, base_url=ORIGIN) as response:
@@ -98,14 +100,16 @@ def test_no_field_whatever_breaks_a_form(
     app: Flask, cast: Cast, john: Browser, invited: Browser, sam: str
 ) -> None:
     """INV-1, HTTP-1, API-5"""
-    forms = [
-        address_of(rule, user_id=sam)
+    found = [
+        rule
         for rule in rules(app, "POST")
         if rule.endpoint not in ("sign_in.sign_out", "redeem.switch", "inbox.delete_all")
         and not rule.endpoint.startswith("mailpit.")
     ]
-    assert len(forms) > 15
-    for browser, page in ((john, "/profile"), (invited, "/redeem")):
+    open_ones = [rule for rule in found if not rule.endpoint.startswith("admin.")]
+    assert len(open_ones) > 15
+    for browser, page, met in ((john, "/profile", found), (invited, "/redeem", open_ones)):
+        forms = [address_of(rule, user_id=sam) for rule in met]
         for _, text in junk():
             token = csrf_of(browser, page)
             for path in forms:
