@@ -47,8 +47,35 @@ MATRIX: dict[Action, set[Role | None]] = {
     Action.MANAGE_GROUPS: {GA, UA},
     Action.MANAGE_APPLICATIONS: {GA, AA, CA},
     Action.MANAGE_BRANDING: {GA},
+    Action.MANAGE_MAIL: {GA},
 }
 """Who may do what, written by hand from groups-apps-roles.md, sections 3 and 5."""
+
+
+def test_the_table_knows_every_action() -> None:
+    """Whoever adds an action says here who may do it."""
+    assert set(MATRIX) == set(Action)
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_a_guest_may_do_what_his_role_says_and_without_one_only_invite(
+    session: Session, cast: Cast, clock: Clock, role: Role | None
+) -> None:
+    """ADM-2, API-4: groups-apps-roles.md, 5"""
+    sam = factories.invite(session, cast, clock.now)
+    factories.accept(session, cast, sam, clock.now)
+    if role is not None:
+        factories.give_role(session, cast.woodgrove, sam.user_id, role, clock.now)
+    guest = acting(session, cast.woodgrove, sam.user_id, clock.now)
+    assert guest.is_guest
+    of_members_alone = {Action.CREATE_GROUP}
+    may = {action for action in Action if permissions.allows(guest, action)}
+    expected = {Action.INVITE}
+    if role is not None:
+        expected |= {action for action in MATRIX if role in MATRIX[action]}
+        if role not in (GA, UA):
+            expected -= of_members_alone
+    assert may == expected
 
 
 @pytest.mark.parametrize("action", sorted(MATRIX))
