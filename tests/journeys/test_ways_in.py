@@ -13,6 +13,7 @@ from tests.journeys.conftest import Enter, on_both_databases
 from tests.journeys.people import PHONE, Visitor
 from tests.journeys.program import Program
 from tests.journeys.story import MESSAGE, OTTO, SAM
+from tests.journeys.words import KOREAN
 
 pytestmark = pytest.mark.browser
 
@@ -91,6 +92,39 @@ def test_otto_comes_and_leaves_whatever_his_browser(
 ) -> None:
     invites(program, enter, OTTO)
     comes_by_the_direct_link_and_leaves(program, enter("Otto", **options))
+
+
+@pytest.mark.long
+def test_otto_comes_and_leaves_in_korean(program: Program, enter: Enter) -> None:
+    """The same pages in the same order, each in Korean, none with words cut off."""
+    invites(program, enter, OTTO)
+    otto = enter("Otto", words=KOREAN)
+
+    def fills_and_sends(selector: str, text: str) -> None:
+        otto.check()
+        otto.page.locator(selector).fill(text)
+        otto.leaving(lambda: otto.page.keyboard.press("Enter"))
+
+    def presses_at(path: str, selector: str) -> None:
+        assert otto.path == path
+        otto.check()
+        otto.leaving(otto.main.locator(selector).click)
+
+    otto.goes_to("/myapps/woodgrove.example")
+    # His account says English; what is chosen on the page wins.
+    otto.leaving(lambda: otto.page.locator("#language-picker").select_option("ko"))
+    fills_and_sends("#address", OTTO)
+    fills_and_sends("#password", program.password(OTTO))
+    presses_at("/redeem/review", "form[action$=accept] button")
+    presses_at("/profile", "form[action$=skip] button")
+    assert otto.path == "/myapps"
+    for page in ("/myapps", "/profile", "/account/sign-in", "/account/sessions"):
+        otto.goes_to(page).check()
+    otto.goes_to("/account/organisations").check()
+    otto.leaving(otto.main.locator("a[href$=leave]").click)
+    fills_and_sends("#name", "WoodGrove")
+    assert otto.path == "/account/left"
+    otto.check()
 
 
 @on_both_databases
