@@ -340,7 +340,7 @@ def test_the_first_start_makes_the_demo_and_the_second_keeps_everything(tmp_path
         assert mode(data) == 0o700
         for name in ("demo.json", "keys.json", "directory.sqlite3"):
             assert mode(data / name) == 0o600, name
-        assert set(demo) == {"baseUrl", "mailUrl", "tenants", "users"}
+        assert set(demo) == {"baseUrl", "mailUrl", "tenants", "users", "applications"}
         assert demo["baseUrl"] == program.url
         assert demo["mailUrl"] == f"{program.url}/mail"
         assert [t["displayName"] for t in demo["tenants"]] == ["WoodGrove", "Contoso"]

@@ -91,6 +91,7 @@ def reset(
     policy = policies.of(session, actor)
     policies.require_may_invite(policy, actor)
     user = users.get(session, actor, user_id)
+    session.flush()
     session.refresh(user)
     invitation = invitation_handling.of_user(session, actor, user_id)
     refused = refusal(user, invitation, roles.of_user(session, actor.tenant_id, user.id))
