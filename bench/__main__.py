@@ -4,9 +4,9 @@ bar.
 
 import sys
 
-from bench import delivery, invite_form, my_apps, redeeming_crowd, redemption
+from bench import bulk_door, delivery, invite_form, my_apps, redeeming_crowd, redemption
 
-BENCHES = [invite_form, delivery, redemption, my_apps, redeeming_crowd]
+BENCHES = [invite_form, bulk_door, delivery, redemption, my_apps, redeeming_crowd]
 
 
 def main() -> int:

@@ -11,17 +11,15 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 
 from sqlalchemy import func, select
 
-from b2b import create_app, worker
-from b2b.actor import Actor
+from b2b import create_app
 from b2b.extensions import db
-from b2b.models import MailState, OutboxMessage, Tenant, User
-from b2b.services import invitations, roles
+from b2b.models import MailState, OutboxMessage
+from bench import inviting
 from bench.programs import ROOT, free_port, python, running
 from bench.report import Result
 from config import Config
@@ -29,8 +27,6 @@ from config import Config
 BAR = 500.0
 COUNTS = {"full": 20_000}
 FEWER = 2_000
-AT_ONCE = 50
-"""Invitations in one transaction, as the form takes them."""
 
 
 def run() -> Result:
@@ -55,7 +51,7 @@ def _measure(folder: Path, count: int) -> Result:
     app = create_app(Config.from_environment({**os.environ, **settings}))
     with app.app_context():
         before = _states().get(MailState.SENT, 0)
-        _invite(count)
+        inviting.invite(count)
         count = _states()[MailState.QUEUED]  # the demo may have left one of its own
         with _part([*flask, "sink"], settings), running([*flask, "web"], web, **settings):
             already = _caught(web)
@@ -78,37 +74,6 @@ def _measure(folder: Path, count: int) -> Result:
         f" {sent:,} sent; sink: {caught:,} caught",
         at_least=True,
     )
-
-
-def _invite(count: int) -> None:
-    """So many pending guests of WoodGrove, invited by John Doe."""
-    with worker.transaction() as session:
-        john = session.scalars(select(User).where(User.display_name == "John Doe")).first()
-        assert john is not None
-        tenant = session.get_one(Tenant, john.tenant_id)
-        facts = (tenant.id, tenant.display_name, tenant.primary_domain)
-        person = (john.id, john.display_name, john.user_principal_name, john.mail)
-        held = roles.of_user(session, tenant.id, john.id)
-    for first in range(0, count, AT_ONCE):
-        with worker.transaction() as session:
-            actor = Actor(
-                *facts,
-                now=datetime.now(UTC),
-                user_id=person[0],
-                display_name=person[1],
-                user_principal_name=person[2],
-                mail=person[3],
-                roles=held,
-            )
-            invitations.invite_many(
-                session,
-                actor,
-                addresses_text=[
-                    f"guest-{number:06}@partner.example"
-                    for number in range(first, min(first + AT_ONCE, count))
-                ],
-                message="Hi, the drawings for the Harbour Street site are ready.",
-            )
 
 
 def _states() -> dict[MailState, int]:
