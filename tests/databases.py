@@ -54,6 +54,10 @@ class PostgresTemplate:
     def __init__(self) -> None:
         self._server, self._folder = _started()
         self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
+        # No test pulls the plug on this server, and each makes a database of its own.
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            self._admin.execute(f"ALTER SYSTEM SET {setting} = off")
+        self._admin.execute("SELECT pg_reload_conf()")
         self._admin.execute("CREATE DATABASE template_b2b")
         database.migrate(self.url("template_b2b"))
 

@@ -399,12 +399,13 @@ def test_a_plus_tag_is_no_way_round_the_list_and_another_mailbox(
     )
 
 
+@pytest.mark.parametrize(
+    "database_url", ["sqlite"], indirect=True
+)  # its driver tells every statement
 def test_an_account_elsewhere_costs_not_one_statement_more(
     session: Session, cast: Cast, clock: Clock
 ) -> None:
     """INV-7: nothing asks, so neither answer nor time can tell"""
-    if session.connection().dialect.name != "sqlite":
-        pytest.skip("SQLite's driver tells every statement")
     for number in range(2):  # what is asked once for each process has been asked
         factories.invite(session, cast, clock.now, f"guest{number}@partner.example")
     driver: Any = session.connection().connection.driver_connection

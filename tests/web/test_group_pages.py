@@ -316,12 +316,13 @@ def test_long_lists_are_paged_and_strange_places_are_harmless(
                 ).status_code == 200  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "database_url", ["sqlite"], indirect=True
+)  # its driver tells every statement
 def test_a_page_of_members_asks_no_question_per_row(
     app: Flask, cast: Cast, clock: Clock, john: Browser
 ) -> None:
     """scale.md, 1"""
-    if app.config["SQLALCHEMY_DATABASE_URI"].startswith("postgresql"):
-        pytest.skip("SQLite's driver tells every statement")
     asked: list[int] = []
     for people in (1, 40):
         with app.app_context(), worker.transaction() as session:
