@@ -13,6 +13,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import sync_playwright
 from sqlalchemy.orm import Session
 
 from b2b import clock as clock_module
@@ -90,6 +92,17 @@ def settings(tmp_path: Path, database_url: str) -> dict[str, Any]:
         "MAIL_COMMAND_TIMEOUT": 2.0,
         "TESTING": True,
     }
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """The one real browser of a test process: Playwright bears no second beside it."""
+    from tests.journeys.conftest import launch
+
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
 
 
 class CompiledTemplates(BytecodeCache):

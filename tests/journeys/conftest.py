@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright
 
 from tests.journeys.people import Visitor
 from tests.journeys.program import Program
@@ -31,14 +31,6 @@ on_both_databases = pytest.mark.parametrize(
 def launch(playwright: Playwright) -> Browser:
     """The system's Chromium."""
     return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

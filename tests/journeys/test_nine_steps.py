@@ -194,9 +194,10 @@ def look_after_sam(program: Program, john: Visitor, sam: Visitor) -> None:
     story.finds(john, "oogle", "Sam Oogle", state="Accepted", source="Microsoft Account")
     said = john.say
     happened = story.reads_the_timeline(john)
-    assert happened[:3] == [
+    assert happened[:4] == [
         said("Added to the directory"),
         said("Invited"),
+        said("Given a sponsor"),
         said("Assigned to an application"),
     ]
     for title in ("Mail sent to the mail server", "Accepted the invitation", "Signed in"):
@@ -279,8 +280,7 @@ def test_several_are_invited_and_one_stays_with_mailed_codes(
     nadia, omar = "nadia.haddad@partner.example", "omar@partner.example"
     john = story.opens_the_portal(enter("John"))
     story.fills_in_the_form(john, nadia, omar, message="").presses("Invite")
-    john.sees("Users", nadia, omar, at="/admin/users")
-    story.told(john, "Invited 2 people: %(shown)s.", shown=f"{nadia}, {omar}")
+    john.sees_named("2 people", nadia, omar, at="/admin/users/invited")
     before = found(program, nadia)
     assert_invited(before, "nadia.haddad_partner.example#EXT#@woodgrove.example", nadia,
                    "nadia.haddad")  # fmt: skip

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask, request
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy import update
 from werkzeug.serving import make_server
 
@@ -18,7 +19,6 @@ from b2b.models import MailState, OutboxMessage
 from tests import factories
 from tests.cast import Cast
 from tests.conftest import Clock
-from tests.journeys.conftest import launch
 from tests.pages import Browser
 
 pytestmark = pytest.mark.browser
@@ -51,16 +51,14 @@ def served(app: Flask) -> Iterator[Served]:
 
 
 @pytest.fixture
-def chromium(served: Served, john: Browser) -> Iterator[BrowserContext]:
+def visit(served: Served, john: Browser, chromium: Chromium) -> Iterator[BrowserContext]:
     """A browser in which John is signed in: he has the cookie already."""
     cookie = john.client.get_cookie("b2b_session")
     assert cookie is not None
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        context = browser.new_context()
-        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": served.url}])
-        yield context
-        browser.close()
+    context = chromium.new_context()
+    context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": served.url}])
+    yield context
+    context.close()
 
 
 @pytest.fixture
@@ -94,10 +92,10 @@ def hide(page: Page, hidden: bool) -> None:
 
 
 def test_the_list_shows_by_itself_that_mail_was_sent_and_then_rests(
-    app: Flask, clock: Clock, served: Served, chromium: BrowserContext, three: list[UUID]
+    app: Flask, clock: Clock, served: Served, visit: BrowserContext, three: list[UUID]
 ) -> None:
     """Ticks and focus stay; it is said politely; nothing is asked once all have come to an end."""
-    page = chromium.new_page()
+    page = visit.new_page()
     page.goto(f"{served.url}/admin/invitations")
     place = page.locator("[data-poll]")
     expect(place).to_have_attribute("aria-live", "polite")
@@ -121,9 +119,9 @@ def test_the_list_shows_by_itself_that_mail_was_sent_and_then_rests(
 
 
 def test_one_persons_page_follows_the_mail_and_pauses_in_the_background(
-    app: Flask, clock: Clock, served: Served, chromium: BrowserContext, three: list[UUID]
+    app: Flask, clock: Clock, served: Served, visit: BrowserContext, three: list[UUID]
 ) -> None:
-    page = chromium.new_page()
+    page = visit.new_page()
     page.goto(f"{served.url}/admin/users/{three[0]}")
     expect(page.locator("#mail-facts")).to_contain_text("Queued")
     hide(page, True)
@@ -138,9 +136,9 @@ def test_one_persons_page_follows_the_mail_and_pauses_in_the_background(
 
 
 def test_the_bar_for_those_selected_comes_with_a_selection_and_works_by_keyboard(
-    served: Served, chromium: BrowserContext, three: list[UUID]
+    served: Served, visit: BrowserContext, three: list[UUID]
 ) -> None:
-    page = chromium.new_page()
+    page = visit.new_page()
     page.goto(f"{served.url}/admin/invitations")
     bar = page.locator("#picked")
     expect(bar).to_be_hidden()
@@ -156,11 +154,11 @@ def test_the_bar_for_those_selected_comes_with_a_selection_and_works_by_keyboard
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
-    served: Served, chromium: BrowserContext, three: list[UUID],
+    served: Served, visit: BrowserContext, three: list[UUID],
     theme: Literal["light", "dark"],
 ) -> None:  # fmt: skip
     """design brief, 7: 360 px, both themes"""
-    page = chromium.new_page()
+    page = visit.new_page()
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size({"width": 360, "height": 780})
     chosen = "&".join(f"id={one}" for one in three)

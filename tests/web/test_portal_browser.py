@@ -8,14 +8,14 @@ from uuid import UUID
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, expect
 from werkzeug.serving import make_server
 
 from b2b import worker
 from tests import factories
 from tests.cast import Cast
 from tests.conftest import Clock
-from tests.journeys.conftest import launch
 from tests.pages import Browser
 
 pytestmark = pytest.mark.browser
@@ -34,16 +34,14 @@ def address(app: Flask) -> Iterator[str]:
 
 
 @pytest.fixture
-def chromium(address: str, john: Browser) -> Iterator[BrowserContext]:
+def visit(address: str, john: Browser, chromium: Chromium) -> Iterator[BrowserContext]:
     """A browser in which John is signed in: he has the cookie already."""
     cookie = john.client.get_cookie("b2b_session")
     assert cookie is not None
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        context = browser.new_context()
-        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": address}])
-        yield context
-        browser.close()
+    context = chromium.new_context()
+    context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": address}])
+    yield context
+    context.close()
 
 
 @pytest.fixture
@@ -61,14 +59,14 @@ def people(app: Flask, cast: Cast, clock: Clock) -> tuple[UUID, UUID]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     address: str,
-    chromium: BrowserContext,
+    visit: BrowserContext,
     cast: Cast,
     people: tuple[UUID, UUID],
     theme: Literal["light", "dark"],
 ) -> None:
     """design brief, 7: 360 px, both themes"""
     sam, ann = people
-    page = chromium.new_page()
+    page = visit.new_page()
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size({"width": 360, "height": 780})
     for path in (
@@ -96,9 +94,9 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
 
 
 def test_people_are_picked_and_blocked_by_the_keyboard_alone(
-    address: str, chromium: BrowserContext, people: tuple[UUID, UUID]
+    address: str, visit: BrowserContext, people: tuple[UUID, UUID]
 ) -> None:
-    page = chromium.new_page()
+    page = visit.new_page()
     page.goto(f"{address}/admin/users?type=Guest")
     expect(page.locator("#picked")).to_be_hidden()
     page.get_by_role("checkbox", name="Select all on this page").press("Space")
