@@ -210,7 +210,7 @@ def look_after_sam(program: Program, john: Visitor, sam: Visitor) -> None:
     story.sign_in(sam, SAM, PHRASE)
     story.sees_my_apps(sam)
     john.follows("Delete").sees("Delete %(name)s?", SAM, name="Sam Oogle")
-    john.presses("Delete %(name)s", name="Sam Oogle")
+    john.fills({"Type the address to confirm": SAM}).presses("Delete %(name)s", name="Sam Oogle")
     story.told(john, "%(name)s is deleted and can be restored for 30 days.", name="Sam Oogle")
     sam.goes_to("/myapps").sees("Sign in", at="/signin")
     assert found(program, SAM).activities[-3:] == [
@@ -280,7 +280,7 @@ def test_several_are_invited_and_one_stays_with_mailed_codes(
     nadia, omar = "nadia.haddad@partner.example", "omar@partner.example"
     john = story.opens_the_portal(enter("John"))
     story.fills_in_the_form(john, nadia, omar, message="").presses("Invite")
-    john.sees_named("2 people", nadia, omar, at="/admin/users/invited")
+    john.sees_named("2 people", nadia, omar, at="/admin/users/invite/result")
     before = found(program, nadia)
     assert_invited(before, "nadia.haddad_partner.example#EXT#@woodgrove.example", nadia,
                    "nadia.haddad")  # fmt: skip

@@ -70,6 +70,7 @@ KOREAN = Words(
         "State": "상태",
         "Added to the directory": "디렉터리에 추가됨",
         "Invited": "초대됨",
+        "Type the address to confirm": "확인을 위해 주소를 입력하세요",
         "Given a sponsor": "스폰서가 지정됨",
         "Assigned to an application": "응용 프로그램에 할당됨",
         "Mail sent to the mail server": "메일 서버로 메일을 보냄",
