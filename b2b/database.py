@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, scoped_session
 
 from b2b.errors import StartRefused
-from b2b.models.prepared import run
+from b2b.prepared import run
 
 _WRITE = "b2b_write"
 CONNECTION = "b2b_connection"

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from b2b.models.base import Id, UTCDateTime, new_id
 from b2b.models.mail import MailPause, MailState, OutboxMessage
-from b2b.models.prepared import Prepared
+from b2b.prepared import Prepared
 
 LEASE = timedelta(minutes=5)
 """More than twice what one mail may take (threats.md, REL-3)."""

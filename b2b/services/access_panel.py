@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from b2b.actor import Actor
 from b2b.models import AppRoleAssignment, Group, Membership, ServicePrincipal, fold
 from b2b.models.base import Id
-from b2b.models.prepared import Prepared
+from b2b.prepared import Prepared
 from b2b.services.applications import Tile
 from b2b.services.paging import Cursor
 

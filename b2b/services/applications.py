@@ -26,7 +26,7 @@ from b2b.models import (
     new_id,
 )
 from b2b.models.base import Id
-from b2b.models.prepared import Prepared, arguments, parameters
+from b2b.prepared import Prepared, arguments, parameters
 from b2b.services import audit, groups, owners, paging, permissions
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.owners import Owned

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from b2b.models import Attempts
 from b2b.models.base import insert_missing
-from b2b.models.prepared import Prepared
+from b2b.prepared import Prepared
 
 _LONGEST = timedelta(hours=1)
 _REMEMBERED = timedelta(hours=24)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from b2b.actor import Actor
 from b2b.models import AuditEvent, AuditSequence, new_id
 from b2b.models.base import Id
-from b2b.models.prepared import Prepared
+from b2b.prepared import Prepared
 
 
 class Activity(enum.StrEnum):

@@ -13,7 +13,7 @@ from b2b.actor import Actor
 from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import Group, Membership, OwnedType, User, fold, new_id
 from b2b.models.base import Id
-from b2b.models.prepared import Prepared, arguments, parameters
+from b2b.prepared import Prepared, arguments, parameters
 from b2b.services import audit, owners, paging, permissions
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.owners import Owned

@@ -26,7 +26,7 @@ from b2b.models import (
     fold,
     new_id,
 )
-from b2b.models.prepared import Prepared
+from b2b.prepared import Prepared
 from b2b.services import (
     addresses,
     applications,

@@ -34,7 +34,7 @@ from b2b.models import (
     fold,
 )
 from b2b.models.base import Id
-from b2b.models.prepared import Prepared, arguments, parameters
+from b2b.prepared import Prepared, arguments, parameters
 from b2b.services import addresses, policies
 from b2b.services.addresses import Address
 

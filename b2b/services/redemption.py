@@ -36,7 +36,7 @@ from b2b.models import (
     new_id,
 )
 from b2b.models.base import Id, UTCDateTime
-from b2b.models.prepared import Prepared
+from b2b.prepared import Prepared
 from b2b.services import (
     access_panel,
     addresses,

@@ -24,7 +24,7 @@ from b2b import keys
 from b2b.actor import Actor, ExternalIdentity
 from b2b.models import DirectoryRoleAssignment, Session, Tenant, User, UserType, new_id
 from b2b.models.base import Id
-from b2b.models.prepared import Prepared
+from b2b.prepared import Prepared
 
 # threats.md, 3.
 MEMBER_IDLE = timedelta(hours=8)

@@ -26,7 +26,7 @@ from b2b.models import (
     new_id,
 )
 from b2b.models.base import Id
-from b2b.models.prepared import Prepared
+from b2b.prepared import Prepared
 from b2b.services import addresses, attempts, audit, passwords, users
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Entry

@@ -30,7 +30,7 @@ from b2b.models import (
     fold,
 )
 from b2b.models.base import Id, UTCDateTime
-from b2b.models.prepared import Prepared, arguments, parameters
+from b2b.prepared import Prepared, arguments, parameters
 from b2b.services import addresses, audit, permissions, roles, sessions, user_listing
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.permissions import Action

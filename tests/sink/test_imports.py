@@ -6,7 +6,7 @@ from pathlib import Path
 import b2b.sink.smtp
 
 ALLOWED = {"aiosmtpd", "alembic", "nh3", "sqlalchemy", "uvloop"}
-OWN = ("b2b.sink", "b2b.clock")
+OWN = ("b2b.sink", "b2b.clock", "b2b.prepared")
 SENDING = {"smtplib", "aiosmtplib", "http", "urllib", "requests", "ftplib", "flask_mail"}
 
 
