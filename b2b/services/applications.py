@@ -1,16 +1,15 @@
 """Applications of a tenant and who is assigned to them."""
 
-import functools
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, exists, insert, select
+from sqlalchemy import ColumnElement, exists, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict, Invalid, NotFound
+from b2b.errors import N_, Conflict, NotFound
 from b2b.models import (
     DEFAULT_ACCESS,
     AppRole,
@@ -22,46 +21,34 @@ from b2b.models import (
     ServicePrincipal,
     User,
     UserType,
-    fold,
     new_id,
 )
-from b2b.models.base import Id
-from b2b.prepared import Prepared, arguments, parameters
-from b2b.services import audit, groups, owners, paging, permissions
+from b2b.prepared import Prepared
+from b2b.services import audit, groups, owners, paging, resources
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.owners import Owned
 from b2b.services.paging import Cursor, Page
-from b2b.services.permissions import Action
+from b2b.services.resources import Kind, Named
 
 _INSERT = Prepared(insert(AppRoleAssignment))
-# Built once: making a statement costs more than running it.
-_principals = ServicePrincipal.__table__
 
-
-@functools.lru_cache(maxsize=64)
-def _named(count: int) -> Prepared:
-    return Prepared(
-        select(
-            _principals.c.id,
-            _principals.c.display_name,
-            _principals.c.members_only,
-            _principals.c.account_enabled,
-        )
-        .where(
-            _principals.c.tenant_id == bindparam("tenant_id", type_=Id),
-            _principals.c.id.in_(parameters("id", count, Id)),
-        )
-        .order_by(_principals.c.name_key, _principals.c.id)
-    )
-
-
-@dataclass(frozen=True)
-class Named:
-    """An application as an invitation speaks of it."""
-
-    id: UUID
-    display_name: str
-    takes_guests: bool
+KIND = Kind(
+    type=OwnedType.SERVICE_PRINCIPAL,
+    model=ServicePrincipal,
+    listed=(
+        ServicePrincipal.id,
+        ServicePrincipal.display_name,
+        ServicePrincipal.description,
+        ServicePrincipal.assignment_required,
+        ServicePrincipal.members_only,
+        ServicePrincipal.account_enabled,
+    ),
+    deciding=("members_only", "account_enabled"),
+    takes_guests=lambda row: row.account_enabled and not row.members_only,
+    gone=N_("One of these applications does not exist any more."),
+    of_others=N_("Only its owners and administrators assign people to %(name)s."),
+    refused=N_("%(name)s is for members only; guests cannot be assigned to it."),
+)
 
 
 @dataclass(frozen=True)
@@ -78,61 +65,23 @@ class Tile:
 def offered(
     session: Session, actor: Actor, *, limit: int = 200, including: Iterable[UUID] = ()
 ) -> Sequence[ServicePrincipal]:
-    """Applications that *actor* can assign guests to, by name: his own, or all by a role.
-
-    Those of *including* are there even if they come after the first *limit*.
-    """
-    query = select(ServicePrincipal).where(
-        ServicePrincipal.tenant_id == actor.tenant_id,
+    """Applications that *actor* can assign guests to; see `resources.offered`."""
+    return resources.offered(
+        session,
+        actor,
+        KIND,
         ServicePrincipal.account_enabled,
         ~ServicePrincipal.members_only,
+        limit=limit,
+        including=including,
     )
-    if not owners.administers(actor, OwnedType.SERVICE_PRINCIPAL):
-        query = query.where(
-            ServicePrincipal.id.in_(owners.ids_of(actor, OwnedType.SERVICE_PRINCIPAL))
-        )
-    by_name = query.order_by(ServicePrincipal.name_key, ServicePrincipal.id)
-    found = list(session.scalars(by_name.limit(limit)))
-    missing = set(including) - {application.id for application in found}
-    if missing and len(found) == limit:
-        found += session.scalars(by_name.where(ServicePrincipal.id.in_(missing)))
-    return found
 
 
 def for_guests(
     session: Session, actor: Actor, ids: Iterable[UUID], *, field: str = "applications"
 ) -> Sequence[Named]:
-    """The applications *ids*, which *actor* owns or administers; all of them must take guests.
-
-    Raises Invalid(field), with the code Forbidden for what is not his to give (threats.md, APP-2).
-    """
-    wanted = list(dict.fromkeys(ids))
-    if not wanted:
-        return []
-    found = [
-        Named(row.id, row.display_name, row.account_enabled and not row.members_only)
-        for row in _named(len(wanted)).all(
-            session.connection(), tenant_id=actor.tenant_id, **arguments("id", wanted)
-        )
-    ]
-    if len(found) != len(wanted):
-        raise Invalid(field, N_("One of these applications does not exist any more."))
-    others = owners.beyond(session, actor, OwnedType.SERVICE_PRINCIPAL, wanted)
-    for application in found:
-        if application.id in others:
-            raise Invalid(
-                field,
-                N_("Only its owners and administrators assign people to %(name)s."),
-                code="Forbidden",
-                name=application.display_name,
-            )
-        if not application.takes_guests:
-            raise Invalid(
-                field,
-                N_("%(name)s is for members only; guests cannot be assigned to it."),
-                name=application.display_name,
-            )
-    return found
+    """The applications *ids*; all of them must take guests. See `resources.for_guests`."""
+    return resources.for_guests(session, actor, KIND, ids, field=field)
 
 
 def assign(
@@ -308,44 +257,11 @@ def get(session: Session, actor: Actor, application_id: UUID) -> ServicePrincipa
     return application
 
 
-def listing(
-    session: Session,
-    actor: Actor,
-    *,
-    search: str = "",
-    mine: bool = False,
-    after: Cursor | None = None,
-    before: Cursor | None = None,
-) -> Page:
-    """A page of applications by name; *search* is the beginning of a name, *mine* those the actor
-    owns.
-
-    Rows: id, display_name, description, assignment_required, members_only, account_enabled. Raises
-    Denied.
-    """
-    permissions.require(actor, Action.READ_DIRECTORY)
-    query = select(
-        ServicePrincipal.id,
-        ServicePrincipal.display_name,
-        ServicePrincipal.description,
-        ServicePrincipal.assignment_required,
-        ServicePrincipal.members_only,
-        ServicePrincipal.account_enabled,
-    ).where(ServicePrincipal.tenant_id == actor.tenant_id)
-    if fold(search):
-        query = query.where(paging.begins(ServicePrincipal.name_key, search))
-    if mine:
-        query = query.where(
-            ServicePrincipal.id.in_(owners.ids_of(actor, OwnedType.SERVICE_PRINCIPAL))
-        )
-    return paging.by_key(
-        session,
-        query,
-        ServicePrincipal.name_key,
-        ServicePrincipal.id,
-        after=after,
-        before=before,
-    )
+def managed(session: Session, actor: Actor, application_id: UUID) -> ServicePrincipal:
+    """As `get`, for somebody who changes it: an owner or administrator. Raises Denied, NotFound."""
+    application = get(session, actor, application_id)
+    owners.require(session, actor, owned(application))
+    return application
 
 
 def assignments(
@@ -445,9 +361,7 @@ def require_assignment(
 def _for_change(session: Session, actor: Actor, application_id: UUID) -> ServicePrincipal:
     """An application that *actor* may change, asked behind the lock (APP-2)."""
     audit.lock(session, actor.tenant_id)
-    application = get(session, actor, application_id)
-    owners.require(session, actor, owned(application))
-    return application
+    return managed(session, actor, application_id)
 
 
 def add_assignment(

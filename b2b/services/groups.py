@@ -1,114 +1,66 @@
 """Groups of a tenant and who is in them."""
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import Group, Membership, OwnedType, User, fold, new_id
-from b2b.models.base import Id
-from b2b.prepared import Prepared, arguments, parameters
-from b2b.services import audit, owners, paging, permissions
+from b2b.prepared import Prepared
+from b2b.services import audit, owners, paging, permissions, resources
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.owners import Owned
 from b2b.services.paging import Cursor, Page
 from b2b.services.permissions import Action
+from b2b.services.resources import Kind, Named
 
 NAME_LONGEST = 256
 DESCRIPTION_LONGEST = 1024
 
 _INSERT = Prepared(insert(Membership))
-# Built once: making a statement costs more than running it.
-_groups = Group.__table__
 
-
-@functools.lru_cache(maxsize=64)
-def _named(count: int) -> Prepared:
-    return Prepared(
-        select(
-            _groups.c.id,
-            _groups.c.display_name,
-            _groups.c.membership_rule,
-            _groups.c.on_premises_sync_enabled.label("synced"),
-        )
-        .where(
-            _groups.c.tenant_id == bindparam("tenant_id", type_=Id),
-            _groups.c.id.in_(parameters("id", count, Id)),
-        )
-        .order_by(_groups.c.name_key, _groups.c.id)
-    )
-
-
-@dataclass(frozen=True)
-class Named:
-    """A group as an invitation speaks of it."""
-
-    id: UUID
-    display_name: str
-    takes_guests: bool
+KIND = Kind(
+    type=OwnedType.GROUP,
+    model=Group,
+    listed=(
+        Group.id,
+        Group.display_name,
+        Group.description,
+        Group.membership_rule,
+        Group.on_premises_sync_enabled,
+    ),
+    deciding=("membership_rule", "on_premises_sync_enabled"),
+    takes_guests=lambda row: row.membership_rule is None and not row.on_premises_sync_enabled,
+    gone=N_("One of these groups does not exist any more."),
+    of_others=N_("Only its owners and administrators put people into %(name)s."),
+    refused=N_("%(name)s is filled by a rule or by synchronisation; nobody is added by hand."),
+)
 
 
 def offered(
     session: Session, actor: Actor, *, limit: int = 200, including: Iterable[UUID] = ()
 ) -> Sequence[Group]:
-    """Groups that *actor* can put somebody into by hand, by name: his own, or all by a role.
-
-    Those of *including* are there even if they come after the first *limit*.
-    """
-    query = select(Group).where(
-        Group.tenant_id == actor.tenant_id,
+    """Groups that *actor* can put somebody into by hand; see `resources.offered`."""
+    return resources.offered(
+        session,
+        actor,
+        KIND,
         Group.membership_rule.is_(None),
         Group.on_premises_sync_enabled.is_not(True),
+        limit=limit,
+        including=including,
     )
-    if not owners.administers(actor, OwnedType.GROUP):
-        query = query.where(Group.id.in_(owners.ids_of(actor, OwnedType.GROUP)))
-    found = list(session.scalars(query.order_by(Group.name_key, Group.id).limit(limit)))
-    missing = set(including) - {group.id for group in found}
-    if missing and len(found) == limit:
-        found += session.scalars(query.where(Group.id.in_(missing)))
-    return found
 
 
 def for_guests(
     session: Session, actor: Actor, ids: Iterable[UUID], *, field: str = "groups"
 ) -> Sequence[Named]:
-    """The groups *ids*, which *actor* owns or administers; dynamic and synced ones are refused.
-
-    Raises Invalid(field), with the code Forbidden for what is not his to give (threats.md, APP-2).
-    """
-    wanted = list(dict.fromkeys(ids))
-    if not wanted:
-        return []
-    found = [
-        Named(row.id, row.display_name, row.membership_rule is None and not row.synced)
-        for row in _named(len(wanted)).all(
-            session.connection(), tenant_id=actor.tenant_id, **arguments("id", wanted)
-        )
-    ]
-    if len(found) != len(wanted):
-        raise Invalid(field, N_("One of these groups does not exist any more."))
-    others = owners.beyond(session, actor, OwnedType.GROUP, wanted)
-    for group in found:
-        if group.id in others:
-            raise Invalid(
-                field,
-                N_("Only its owners and administrators put people into %(name)s."),
-                code="Forbidden",
-                name=group.display_name,
-            )
-        if not group.takes_guests:
-            raise Invalid(
-                field,
-                N_("%(name)s is filled by a rule or by synchronisation; nobody is added by hand."),
-                name=group.display_name,
-            )
-    return found
+    """The groups *ids*; dynamic and synced ones are refused. See `resources.for_guests`."""
+    return resources.for_guests(session, actor, KIND, ids, field=field)
 
 
 def add(
@@ -190,32 +142,11 @@ def get(session: Session, actor: Actor, group_id: UUID) -> Group:
     return group
 
 
-def listing(
-    session: Session,
-    actor: Actor,
-    *,
-    search: str = "",
-    mine: bool = False,
-    after: Cursor | None = None,
-    before: Cursor | None = None,
-) -> Page:
-    """A page of groups by name; *search* is the beginning of a name, *mine* those the actor owns.
-
-    Rows: id, display_name, description, membership_rule, on_premises_sync_enabled. Raises Denied.
-    """
-    permissions.require(actor, Action.READ_DIRECTORY)
-    query = select(
-        Group.id,
-        Group.display_name,
-        Group.description,
-        Group.membership_rule,
-        Group.on_premises_sync_enabled,
-    ).where(Group.tenant_id == actor.tenant_id)
-    if fold(search):
-        query = query.where(paging.begins(Group.name_key, search))
-    if mine:
-        query = query.where(Group.id.in_(owners.ids_of(actor, OwnedType.GROUP)))
-    return paging.by_key(session, query, Group.name_key, Group.id, after=after, before=before)
+def managed(session: Session, actor: Actor, group_id: UUID) -> Group:
+    """As `get`, for somebody who changes it: an owner or administrator. Raises Denied, NotFound."""
+    group = get(session, actor, group_id)
+    owners.require(session, actor, owned(group))
+    return group
 
 
 def members(
@@ -310,8 +241,7 @@ def update(
     is synchronised from elsewhere.
     """
     audit.lock(session, actor.tenant_id)
-    group = get(session, actor, group_id)
-    owners.require(session, actor, owned(group))
+    group = managed(session, actor, group_id)
     if group.on_premises_sync_enabled:
         raise Conflict(
             N_("%(name)s comes from the on-premises directory and is changed there."),
@@ -354,8 +284,7 @@ def _texts(display_name: str, description: str | None) -> tuple[str, str | None]
 def _for_membership(session: Session, actor: Actor, group_id: UUID) -> Group:
     """A group whose members *actor* may change by hand, read anew behind the lock (APP-2)."""
     audit.lock(session, actor.tenant_id)
-    group = get(session, actor, group_id)
-    owners.require(session, actor, owned(group))
+    group = managed(session, actor, group_id)
     if group.membership_rule is not None:
         raise Conflict(
             N_("%(name)s is filled by its rule; nobody is added or removed by hand."),

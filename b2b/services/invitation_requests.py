@@ -11,7 +11,15 @@ from b2b import links
 from b2b.actor import Actor
 from b2b.errors import N_, Invalid
 from b2b.models import Tenant, TenantPolicy, UserType
-from b2b.services import addresses, applications, groups, permissions, policies, sponsors
+from b2b.services import (
+    addresses,
+    applications,
+    groups,
+    permissions,
+    policies,
+    resources,
+    sponsors,
+)
 from b2b.services.addresses import Address
 from b2b.services.invitation_letters import Wording
 from b2b.services.permissions import Action
@@ -67,8 +75,8 @@ class Checked:
     user_type: UserType
     copy: Copy | None
     sponsors: Sequence[sponsors.Named]
-    applications: Sequence[applications.Named]
-    groups: Sequence[groups.Named]
+    applications: Sequence[resources.Named]
+    groups: Sequence[resources.Named]
     address_rules: str
     as_new: bool
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from b2b.actor import Actor
 from b2b.errors import N_, Conflict, Denied, Invalid, NotFound, Refused
 from b2b.models import Group, User
-from b2b.services import audit, groups, invitation_handling, owners, permissions, policies, users
+from b2b.services import audit, groups, invitation_handling, permissions, policies, users
 from b2b.services.permissions import Action
 
 AT_ONCE = 50
@@ -88,7 +88,7 @@ def chosen(
     if together is not Together.ADD_TO_GROUP:
         permissions.require(actor, _ACTIONS[together])
     elif group_id is not None:
-        owners.require(session, actor, groups.owned(groups.get(session, actor, group_id)))
+        groups.managed(session, actor, group_id)
     wanted = list(dict.fromkeys(user_ids))
     if len(wanted) > AT_ONCE:
         raise Invalid("id", N_("At most %(most)s people at once."), most=AT_ONCE)

@@ -1,10 +1,11 @@
 """Places in a list, as addresses of pages say them."""
 
+from typing import Any
 from uuid import UUID
 
 from flask import request
 
-from b2b.services.paging import Cursor
+from b2b.services.paging import COUNTED_TO, Cursor, Page
 from b2b.web import queries
 
 
@@ -18,6 +19,16 @@ def cursor(name: str) -> Cursor | None:
         return key, UUID(identifier)
     except ValueError:
         return None
+
+
+def around(page: Page) -> dict[str, Any]:
+    """*page* for a template, with the addresses before and after it and how far totals go."""
+    return {
+        "page": page,
+        "previous_url": here(before=page.before),
+        "next_url": here(after=page.after),
+        "counted_to": COUNTED_TO,
+    }
 
 
 def here(**place: Cursor | None) -> str | None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from b2b.errors import Conflict, Denied, Invalid, NotFound
 from b2b.models import PrincipalType, Role, ServicePrincipal, new_id
-from b2b.services import applications, groups, invitations, owners
+from b2b.services import applications, groups, invitations, owners, resources
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock
@@ -208,7 +208,7 @@ def test_an_owner_assigns_and_invites_to_his_application_alone(
         )  # fmt: skip
     with pytest.raises(Denied):
         applications.add_assignment(session, adele, cast.deliveries, cast.adele, USER)
-    mine = applications.listing(session, adele, mine=True)
+    mine = resources.listing(session, adele, applications.KIND, mine=True)
     assert [row.display_name for row in mine.rows] == ["Projects"]
 
 
@@ -230,9 +230,9 @@ def test_applications_and_people_of_another_tenant_are_not_there(
         for kind in PrincipalType:
             with pytest.raises(NotFound):
                 applications.add_assignment(session, john, cast.projects, principal, kind)
-    shown = applications.listing(session, john)
+    shown = resources.listing(session, john, applications.KIND)
     assert [row.display_name for row in shown.rows] == ["Deliveries", "Payroll", "Projects"]
-    found = applications.listing(session, john, search="pay")
+    found = resources.listing(session, john, applications.KIND, search="pay")
     assert [row.display_name for row in found.rows] == ["Payroll"]
 
 
@@ -258,7 +258,7 @@ def test_listing_needs_the_right_to_read_the_directory(
 ) -> None:
     invited = factories.invite(session, cast, clock.now)
     guest = acting(session, cast.woodgrove, invited.user_id, clock.now)
-    for listing in (groups.listing, applications.listing):
+    for kind in (groups.KIND, applications.KIND):
         with pytest.raises(Denied):
-            listing(session, guest)
+            resources.listing(session, guest, kind)
     assert session.execute(select(ServicePrincipal)).first() is not None

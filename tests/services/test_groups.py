@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from b2b.errors import Conflict, Denied, Invalid, NotFound
 from b2b.models import AuditEvent, Group, Membership, Owner, Role, User, UserType, fold, new_id
-from b2b.services import groups, invitations, owners, users
+from b2b.services import groups, invitations, owners, resources, users
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock
@@ -226,7 +226,7 @@ def test_what_lies_in_another_tenant_is_not_there(
             owners.add(
                 session, john, groups.owned(groups.get(session, john, cast.partners)), user_id
             )
-    assert "Theirs" not in names(groups.listing(session, john))
+    assert "Theirs" not in names(resources.listing(session, john, groups.KIND))
 
 
 def test_deleted_people_are_neither_shown_nor_added(
@@ -261,21 +261,23 @@ def test_lists_of_groups_are_paged_by_name_and_found_by_its_beginning(
     )  # fmt: skip
     session.flush()
     adele = acting(session, cast.woodgrove, cast.adele, clock.now)
-    first = groups.listing(session, adele)
+    first = resources.listing(session, adele, groups.KIND)
     assert names(first)[:3] == ["All guests", "Partners", "Team 000"]
     assert (len(first.rows), first.total, first.before) == (50, 122, None)
-    second = groups.listing(session, adele, after=first.after)
-    third = groups.listing(session, adele, after=second.after)
+    second = resources.listing(session, adele, groups.KIND, after=first.after)
+    third = resources.listing(session, adele, groups.KIND, after=second.after)
     assert names(second)[0] == "Team 048"
     assert (names(third)[-1], third.after) == ("Team 119", None)
-    back = groups.listing(session, adele, before=third.before)
+    back = resources.listing(session, adele, groups.KIND, before=third.before)
     assert names(back) == names(second)
-    found = groups.listing(session, adele, search="TEAM 11")
+    found = resources.listing(session, adele, groups.KIND, search="TEAM 11")
     assert names(found) == [f"Team 11{n}" for n in range(10)]
-    assert names(groups.listing(session, adele, search="000")) == [], "the beginning, not a part"
-    assert names(groups.listing(session, adele, mine=True)) == []
+    assert names(resources.listing(session, adele, groups.KIND, search="000")) == [], (
+        "the beginning, not a part"
+    )
+    assert names(resources.listing(session, adele, groups.KIND, mine=True)) == []
     own(session, cast, cast.partners, cast.adele, clock.now)
-    assert names(groups.listing(session, adele, mine=True)) == ["Partners"]
+    assert names(resources.listing(session, adele, groups.KIND, mine=True)) == ["Partners"]
 
 
 def test_members_are_paged_by_name_also_after_somebody_is_renamed(

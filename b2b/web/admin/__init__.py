@@ -99,6 +99,7 @@ from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     invitation_list,
     invitations,
     mail,
+    owners,
     person,
     settings,
     sign_ins,

@@ -1,6 +1,9 @@
-"""What pages of groups and applications share: a button that acts, and looking for somebody."""
+"""What pages of groups and applications share: the list, a button that acts, and looking for
+somebody.
+"""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from flask import flash, redirect, request
@@ -11,12 +14,14 @@ from sqlalchemy.orm import Session
 from b2b.actor import Actor
 from b2b.errors import Conflict
 from b2b.extensions import db
-from b2b.services import user_listing
+from b2b.services import resources, user_listing
+from b2b.services.resources import Kind
 from b2b.services.user_listing import Filters
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, writing
 from b2b.web.errors import say
 from b2b.web.forms import Form
+from b2b.web.paging import around, cursor
 
 FOUND = 20
 """People shown by one search; more letters narrow it."""
@@ -43,6 +48,21 @@ def act(back: str, what: Callable[[Session, Actor], str], done: str) -> Response
         except Conflict as error:
             flash(say(error), "bad")
     return redirect(back, 303)
+
+
+def listed(kind: Kind) -> dict[str, Any]:
+    """What `admin/resources/list.html` shows: the page of the list that the address asks for."""
+    mine = request.args.get("view") == "mine"
+    page = resources.listing(
+        db.session(),
+        actor(),
+        kind,
+        search=typed(),
+        mine=mine,
+        after=cursor("after"),
+        before=cursor("before"),
+    )
+    return {"mine": mine, "search": typed(), **around(page)}
 
 
 def typed() -> str:

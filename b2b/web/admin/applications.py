@@ -1,45 +1,25 @@
-"""Applications: the list, one application with its assignments and owners, and what is done with
-them.
-"""
+"""Applications: the list, one application with its assignments, and what is done with them."""
 
 from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from b2b.errors import N_
 from b2b.extensions import db
-from b2b.models import PrincipalType, ServicePrincipal
-from b2b.services import applications, groups, owners, paging, policies
+from b2b.models import PrincipalType
+from b2b.services import applications, groups, owners, policies, resources
 from b2b.services.permissions import Action
 from b2b.web.admin import acting, bp
 from b2b.web.admin.acting import act, posted
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed
-from b2b.web.paging import cursor, here
+from b2b.web.paging import around, cursor
 
 
 @bp.get("/applications", endpoint="applications")
 @allowed(Action.READ_DIRECTORY)
 def applications_page() -> ResponseReturnValue:
     """Applications."""
-    mine = request.args.get("view") == "mine"
-    search = acting.typed()
-    page = applications.listing(
-        db.session(),
-        actor(),
-        search=search,
-        mine=mine,
-        after=cursor("after"),
-        before=cursor("before"),
-    )
-    return render_template(
-        "admin/applications/list.html",
-        page=page,
-        mine=mine,
-        search=search,
-        previous_url=here(before=page.before),
-        next_url=here(after=page.after),
-        counted_to=paging.COUNTED_TO,
-    )
+    return render_template("admin/applications/list.html", **acting.listed(applications.KIND))
 
 
 @bp.get("/applications/<application_id>")
@@ -55,7 +35,6 @@ def application(application_id: str) -> ResponseReturnValue:
     return render_template(
         "admin/applications/application.html",
         application=found,
-        page=page,
         assigned=assigned,
         owners=owners.of(session, who, applications.owned(found)),
         manages=manages,
@@ -63,29 +42,20 @@ def application(application_id: str) -> ResponseReturnValue:
         and found.account_enabled
         and not found.members_only
         and policies.may_invite(policies.of(session, who), who),
-        previous_url=here(before=page.before),
-        next_url=here(after=page.after),
-        counted_to=paging.COUNTED_TO,
+        **around(page),
     )
-
-
-def _managed(application_id: str) -> ServicePrincipal:
-    """An application that this person manages, for a page that leads to a change. Raises Denied."""
-    found = applications.get(db.session(), actor(), as_uuid(application_id))
-    owners.require(db.session(), actor(), applications.owned(found))
-    return found
 
 
 @bp.get("/applications/<application_id>/assign")
 @allowed(Action.READ_DIRECTORY)
 def find_assignee(application_id: str) -> ResponseReturnValue:
     """Look for somebody, or a group, to assign to an application."""
-    found = _managed(application_id)
+    found = applications.managed(db.session(), actor(), as_uuid(application_id))
     kind = PrincipalType.GROUP if request.args.get("kind") == "groups" else PrincipalType.USER
     if kind is PrincipalType.USER:
         rows = acting.people()
     else:
-        page = groups.listing(db.session(), actor(), search=acting.typed())
+        page = resources.listing(db.session(), actor(), groups.KIND, search=acting.typed())
         rows = [(row.id, row.display_name, row.description or "") for row in page.rows]
     held = applications.held_by(db.session(), actor(), found, [row[0] for row in rows])
     return render_template(
@@ -95,7 +65,6 @@ def find_assignee(application_id: str) -> ResponseReturnValue:
         rows=rows,
         held=held,
         search=acting.typed(),
-        ownership=False,
     )
 
 
@@ -143,58 +112,4 @@ def require_assignment(application_id: str) -> ResponseReturnValue:
         N_("Only assigned people may use %(name)s.")
         if required
         else N_("Everybody in the directory may use %(name)s."),
-    )
-
-
-@bp.get("/applications/<application_id>/owners/add")
-@allowed(Action.READ_DIRECTORY)
-def find_application_owner(application_id: str) -> ResponseReturnValue:
-    """Look for somebody to own an application."""
-    found = _managed(application_id)
-    rows = acting.people()
-    held = owners.held_by(
-        db.session(), actor(), applications.owned(found), [row[0] for row in rows]
-    )
-    return render_template(
-        "admin/applications/find.html",
-        application=found,
-        kind=PrincipalType.USER,
-        rows=rows,
-        held=held,
-        search=acting.typed(),
-        ownership=True,
-    )
-
-
-@bp.post("/applications/<application_id>/owners")
-@allowed(Action.READ_DIRECTORY)
-def add_application_owner(application_id: str) -> ResponseReturnValue:
-    """Make somebody an owner of an application."""
-    person = posted("owner")
-    return act(
-        url_for(".application", application_id=application_id),
-        lambda session, who: owners.add(
-            session,
-            who,
-            applications.owned(applications.get(session, who, as_uuid(application_id))),
-            person,
-        ),
-        N_("%(name)s owns this now."),
-    )
-
-
-@bp.post("/applications/<application_id>/owners/remove")
-@allowed(Action.READ_DIRECTORY)
-def remove_application_owner(application_id: str) -> ResponseReturnValue:
-    """Take the ownership of an application away."""
-    person = posted("owner")
-    return act(
-        url_for(".application", application_id=application_id),
-        lambda session, who: owners.remove(
-            session,
-            who,
-            applications.owned(applications.get(session, who, as_uuid(application_id))),
-            person,
-        ),
-        N_("%(name)s owns this no longer."),
     )

@@ -1,23 +1,22 @@
-"""Groups: the list, one group with its members and owners, and what is done with them."""
+"""Groups: the list, one group with its members, and what is done with them."""
 
 from typing import Any
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
 from wtforms import StringField, TextAreaField
 
 from b2b.errors import N_, Conflict
 from b2b.extensions import db
-from b2b.models import Group
-from b2b.services import groups, owners, paging, permissions, policies
+from b2b.services import groups, owners, permissions, policies
 from b2b.services.permissions import Action
 from b2b.web.admin import acting, bp
 from b2b.web.admin.acting import act, posted
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, writing
 from b2b.web.forms import AtMost, Form, required
-from b2b.web.paging import cursor, here
+from b2b.web.paging import around, cursor
 
 
 class GroupForm(Form):
@@ -36,24 +35,9 @@ class GroupForm(Form):
 @allowed(Action.READ_DIRECTORY)
 def groups_page() -> ResponseReturnValue:
     """Groups."""
-    mine = request.args.get("view") == "mine"
-    search = acting.typed()
-    page = groups.listing(
-        db.session(),
-        actor(),
-        search=search,
-        mine=mine,
-        after=cursor("after"),
-        before=cursor("before"),
-    )
     return render_template(
         "admin/groups/list.html",
-        page=page,
-        mine=mine,
-        search=search,
-        previous_url=here(before=page.before),
-        next_url=here(after=page.after),
-        counted_to=paging.COUNTED_TO,
+        **acting.listed(groups.KIND),
         may_create=permissions.allows(actor(), Action.CREATE_GROUP),
     )
 
@@ -90,30 +74,20 @@ def group(group_id: str) -> ResponseReturnValue:
     return render_template(
         "admin/groups/group.html",
         group=found,
-        page=page,
         owners=owners.of(session, who, groups.owned(found)),
         manages=manages,
         may_invite=manages
         and found.takes_guests
         and policies.may_invite(policies.of(session, who), who),
-        previous_url=here(before=page.before),
-        next_url=here(after=page.after),
-        counted_to=paging.COUNTED_TO,
+        **around(page),
     )
-
-
-def _managed(group_id: str) -> Group:
-    """A group that this person manages, for a page that leads to a change. Raises Denied."""
-    found = groups.get(db.session(), actor(), as_uuid(group_id))
-    owners.require(db.session(), actor(), groups.owned(found))
-    return found
 
 
 @bp.route("/groups/<group_id>/edit", methods=["GET", "POST"])
 @allowed(Action.READ_DIRECTORY)
 def edit_group(group_id: str) -> ResponseReturnValue:
     """Change name and description of a group."""
-    found = _managed(group_id)
+    found = groups.managed(db.session(), actor(), as_uuid(group_id))
     form = GroupForm(obj=found)
     if form.validate_on_submit():
         with form.reporting(Conflict):
@@ -128,13 +102,12 @@ def edit_group(group_id: str) -> ResponseReturnValue:
 @allowed(Action.READ_DIRECTORY)
 def find_member(group_id: str) -> ResponseReturnValue:
     """Look for somebody of the directory to put into a group."""
-    found = _managed(group_id)
+    found = groups.managed(db.session(), actor(), as_uuid(group_id))
     people = acting.people()
     held = groups.held_by(db.session(), actor(), found, [row[0] for row in people])
     return render_template(
-        "admin/groups/find.html", group=found, people=people, held=held, search=acting.typed(),
-        ownership=False,
-    )  # fmt: skip
+        "admin/groups/find.html", group=found, people=people, held=held, search=acting.typed()
+    )
 
 
 @bp.post("/groups/<group_id>/members")
@@ -162,45 +135,4 @@ def remove_member(group_id: str) -> ResponseReturnValue:
             groups.remove_member(session, who, as_uuid(group_id), person).display_name
         ),
         N_("%(name)s is out of the group."),
-    )
-
-
-@bp.get("/groups/<group_id>/owners/add")
-@allowed(Action.READ_DIRECTORY)
-def find_group_owner(group_id: str) -> ResponseReturnValue:
-    """Look for somebody to own a group."""
-    found = _managed(group_id)
-    people = acting.people()
-    held = owners.held_by(db.session(), actor(), groups.owned(found), [row[0] for row in people])
-    return render_template(
-        "admin/groups/find.html", group=found, people=people, held=held, search=acting.typed(),
-        ownership=True,
-    )  # fmt: skip
-
-
-@bp.post("/groups/<group_id>/owners")
-@allowed(Action.READ_DIRECTORY)
-def add_group_owner(group_id: str) -> ResponseReturnValue:
-    """Make somebody an owner of a group."""
-    person = posted("owner")
-    return act(
-        url_for(".group", group_id=group_id),
-        lambda session, who: owners.add(
-            session, who, groups.owned(groups.get(session, who, as_uuid(group_id))), person
-        ),
-        N_("%(name)s owns this now."),
-    )
-
-
-@bp.post("/groups/<group_id>/owners/remove")
-@allowed(Action.READ_DIRECTORY)
-def remove_group_owner(group_id: str) -> ResponseReturnValue:
-    """Take the ownership of a group away."""
-    person = posted("owner")
-    return act(
-        url_for(".group", group_id=group_id),
-        lambda session, who: owners.remove(
-            session, who, groups.owned(groups.get(session, who, as_uuid(group_id))), person
-        ),
-        N_("%(name)s owns this no longer."),
     )
