@@ -132,10 +132,62 @@ def is_conflict(error: BaseException) -> bool:
     return state in ("40001", "40P01")
 
 
+_NO_ROOM = {
+    sqlite3.SQLITE_FULL,
+    # A quota, or a limit on the size of files, is told as a write that failed.
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+}
+
+
 def is_full(error: BaseException) -> bool:
-    """No room left on the disk (REL-8)."""
-    text = str(getattr(error, "orig", error)).lower()
+    """No room left on the disk, or none that we may use (REL-8)."""
+    cause = getattr(error, "orig", error)
+    if getattr(cause, "sqlite_errorcode", None) in _NO_ROOM:
+        return True
+    if getattr(cause, "sqlstate", None) in ("53100", "58030"):  # disk_full, io_error
+        return True
+    text = str(cause).lower()
     return "disk is full" in text or "no space left" in text
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision of the schema behind *connection*; None when there is none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def known_revisions() -> set[str]:
+    """Every revision that this program can bring a database to."""
+    script = ScriptDirectory.from_config(alembic_config(""))
+    return {revision.revision for revision in script.walk_revisions()}
+
+
+def newest_revision() -> str:
+    """The revision that this program works with."""
+    newest = ScriptDirectory.from_config(alembic_config("")).get_current_head()
+    assert newest is not None
+    return newest
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the schema behind *connection* to *revision*, in the transaction that it is in."""
+    from alembic import command
+
+    config = alembic_config("")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+    if connection.dialect.name == "sqlite":
+        _expect_many_rows(connection)
+
+
+def clear(connection: Connection) -> None:
+    """Drop the directory's tables behind *connection*, in the transaction that it is in."""
+    from alembic import command
+
+    config = alembic_config("")
+    config.attributes["connection"] = connection
+    command.downgrade(config, "base")
 
 
 def alembic_config(url: str) -> AlembicConfig:
@@ -151,9 +203,6 @@ def migrate(url: str) -> None:
 
     Raises StartRefused when the database was made by a newer program (REL-14) or cannot be opened.
     """
-    from alembic import command
-
-    config = alembic_config(url)
     engine = create_engine(url, **engine_options(url, 30))
     prepare(engine)
     try:
@@ -163,22 +212,17 @@ def migrate(url: str) -> None:
                 connection.commit()
             else:
                 _own_file(url)
-            current = MigrationContext.configure(connection).get_current_revision()
-            script = ScriptDirectory.from_config(config)
-            known = {revision.revision for revision in script.walk_revisions()}
-            if current is not None and current not in known:
+            current = revision_of(connection)
+            if current is not None and current not in known_revisions():
                 raise StartRefused(
                     "The database was made by a newer version of this program; "
                     "update the program or restore an older backup."
                 )
-            if current != script.get_current_head():
+            if current != newest_revision():
                 connection.rollback()
                 if connection.dialect.name == "sqlite":
                     connection = connection.execution_options(**{_WRITE: True})
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                if connection.dialect.name == "sqlite":
-                    _expect_many_rows(connection)
+                upgrade(connection)
                 connection.commit()
     except DBAPIError as error:
         raise _cannot_be_opened(error) from error
@@ -246,15 +290,14 @@ def require_current(url: str) -> None:
     engine = create_engine(url, **engine_options(url, 5))
     try:
         with engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+            current = revision_of(connection)
     except DBAPIError as error:
         raise _cannot_be_opened(error) from error
     finally:
         engine.dispose()
-    script = ScriptDirectory.from_config(alembic_config(url))
-    if current == script.get_current_head():
+    if current == newest_revision():
         return
-    if current is not None and current not in {r.revision for r in script.walk_revisions()}:
+    if current is not None and current not in known_revisions():
         raise StartRefused("The database was made by a newer version of this program.")
     raise StartRefused("The database is not up to date; run  flask --app app migrate  first.")
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -13,6 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from b2b.sink.tables import FULL_TEXT, SCHEMA, VERSION_TABLE
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 BUSY_TIMEOUT_MS = 5_000
 
@@ -104,19 +107,20 @@ def migrate(engine: Engine) -> bool:
         StoreIsNewer: the store has a migration that this version does not know.
     """
     with engine.connect() as connection:
-        current = _revision(connection)
+        current = revision_of(connection)
     if current != SCHEMA:
         with writing(engine) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(
                     text("SELECT pg_advisory_xact_lock(:lock)").bindparams(lock=_ADVISORY_LOCK)
                 )
-            _upgrade(connection)
+            upgrade(connection)
     with engine.connect() as connection:
         return inspect(connection).has_table(FULL_TEXT)
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """The migration that the store behind *connection* is at; None when there is no store."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     revision: str | None = connection.execute(
@@ -125,27 +129,67 @@ def _revision(connection: Connection) -> str | None:
     return revision
 
 
-def _upgrade(connection: Connection) -> None:
+def _config() -> "Config":
     # Costs a tenth of a second to import, and a start on a current store does not need it.
-    from alembic import command
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    current = _revision(connection)
-    if current is not None and current not in known:
+    return config
+
+
+def known_revisions() -> set[str]:
+    """Every migration that this version can bring a store to."""
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the store to *revision*, in the transaction that *connection* is in.
+
+    Raises:
+        StoreIsNewer: the store has a migration that this version does not know.
+    """
+    from alembic import command
+
+    current = revision_of(connection)
+    if current is not None and current not in known_revisions():
         raise StoreIsNewer(current)
-    command.upgrade(config, "head")
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def clear(connection: Connection) -> None:
+    """Drop the store's tables, in the transaction that *connection* is in."""
+    from alembic import command
+
+    config = _config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, "base")
+
+
+def index_anew(connection: Connection) -> None:
+    """Fill the full-text index from the texts, where the database has one."""
+    if inspect(connection).has_table(FULL_TEXT):
+        connection.execute(text(f"INSERT INTO {FULL_TEXT} ({FULL_TEXT}) VALUES ('rebuild')"))
+
+
+_NO_ROOM = {
+    sqlite3.SQLITE_FULL,
+    # A quota, or a limit on the size of files, is told as a write that failed.
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+}
 
 
 def is_full(error: Exception) -> bool:
     """Whether ``error`` says that the disk, or the room allowed, is used up."""
     cause = error.orig if isinstance(error, SQLAlchemyError) and hasattr(error, "orig") else error
-    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+    if getattr(cause, "sqlite_errorcode", None) in _NO_ROOM:
         return True
     if getattr(cause, "sqlstate", None) == "53100":  # PostgreSQL: disk_full
         return True
-    return isinstance(cause, OSError) and cause.errno in (28, 122)  # ENOSPC, EDQUOT
+    return isinstance(cause, OSError) and cause.errno in (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
