@@ -1,21 +1,19 @@
 """Finding people in a directory of any size: facets, search words, pages by key (scale.md, 1)."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Row,
     Select,
     delete,
     func,
     insert,
     literal,
     select,
-    tuple_,
     union_all,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -33,13 +31,11 @@ from b2b.models import (
     UserType,
     fold,
 )
-from b2b.models.base import LAST, Id, key_type
-from b2b.services import addresses, permissions
+from b2b.models.base import LAST
+from b2b.services import addresses, paging, permissions
+from b2b.services.paging import Cursor, Page
 from b2b.services.permissions import Action
 
-PAGE = 50
-COUNTED_TO = 10_000
-"""Totals are exact up to here (decisions.md, totals on lists)."""
 _INSERT_FACET: dict[str, Any] = {
     "postgresql": postgresql.insert(UserFacet).on_conflict_do_nothing(),
     "sqlite": sqlite.insert(UserFacet).on_conflict_do_nothing(),
@@ -184,16 +180,6 @@ class Filters:
         )
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page of people. `total` is None beyond COUNTED_TO; cursors are None at the ends."""
-
-    rows: Sequence[Row[Any]]
-    total: int | None = None
-    before: tuple[str, UUID] | None = None
-    after: tuple[str, UUID] | None = None
-
-
 _COLUMNS = (
     User.id,
     User.display_name,
@@ -215,9 +201,9 @@ def listing(
     actor: Actor,
     filters: Filters,
     *,
-    after: tuple[str, UUID] | None = None,
-    before: tuple[str, UUID] | None = None,
-    limit: int = PAGE,
+    after: Cursor | None = None,
+    before: Cursor | None = None,
+    limit: int = paging.SIZE,
 ) -> Page:
     """A page of people: by name, or with a search in the order of the matching word.
 
@@ -238,41 +224,24 @@ def listing(
         _searched(actor.tenant_id, typed, numbers) if typed else _by_name(actor.tenant_id, numbers)
     )
     ordered = keys.subquery()
-    cursor = before or after
-    query = select(ordered.c.key, ordered.c.id)
-    place = tuple_(ordered.c.key, ordered.c.id)
-    if cursor is not None:
-        key = cursor[0].replace("\0", "")  # PostgreSQL takes none in a text
-        bound = tuple_(literal(key, key_type(1024)), literal(cursor[1], Id))
-        query = query.where(place < bound if before else place > bound)
-    if before:
-        query = query.order_by(ordered.c.key.desc(), ordered.c.id.desc())
-    else:
-        query = query.order_by(ordered.c.key, ordered.c.id)
-    found = session.execute(query.limit(limit + 1)).all()
-    more, found = len(found) > limit, found[:limit]
-    if before:
-        found = found[::-1]
+    found = paging.by_key(
+        session,
+        select(ordered.c.key, ordered.c.id),
+        ordered.c.key,
+        ordered.c.id,
+        after=after,
+        before=before,
+        limit=limit,
+    )
     people = {
         row.id: row
         for row in session.execute(
             _with_invitation(select(*_COLUMNS)).where(
-                User.tenant_id == actor.tenant_id, User.id.in_([row.id for row in found])
+                User.tenant_id == actor.tenant_id, User.id.in_([row.id for row in found.rows])
             )
         )
     }
-    first, last = (found[0], found[-1]) if found else (None, None)
-    has_before = bool(after) or (bool(before) and more)
-    has_after = bool(before) or more
-    total = session.execute(
-        select(func.count()).select_from(keys.limit(COUNTED_TO + 1).subquery())
-    ).scalar_one()
-    return Page(
-        rows=[people[row.id] for row in found if row.id in people],
-        total=total if total <= COUNTED_TO else None,
-        before=(first.key, first.id) if first and has_before else None,
-        after=(last.key, last.id) if last and has_after else None,
-    )
+    return replace(found, rows=[people[row.id] for row in found.rows if row.id in people])
 
 
 def _by_name(tenant_id: UUID, numbers: list[int]) -> Select[str, UUID]:

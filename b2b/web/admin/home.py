@@ -7,6 +7,7 @@ from b2b.extensions import db
 from b2b.models import ExternalUserState, UserType
 from b2b.services import (
     invitation_listing,
+    paging,
     permissions,
     policies,
     sign_in_listing,
@@ -52,7 +53,7 @@ def home() -> ResponseReturnValue:
         waiting=waiting.rows,
         may_invite=policies.may_invite(policies.of(session, who), who),
         read_only=not permissions.is_admin(who),
-        counted_to=user_listing.COUNTED_TO,
+        counted_to=paging.COUNTED_TO,
         stopped=stopped,
         all_invitations=permissions.allows(who, Action.MANAGE_INVITATIONS),
         may_read_log=may_read_log,

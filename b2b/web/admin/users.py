@@ -49,7 +49,7 @@ from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, writing
 from b2b.web.errors import say
 from b2b.web.forms import Form
-from b2b.web.paging import cursor, here
+from b2b.web.paging import around, cursor
 from b2b.web.progress import fragment, invitation_rights, journey_of, progress
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -99,15 +99,12 @@ def users_page() -> ResponseReturnValue:
     policy = policies.of(db.session(), who)
     return render_template(
         "admin/users/list.html",
-        page=page,
         rows=[(row, progress(row, policy)) for row in page.rows],
         filters=filters,
         view=request.args.get("view", "everyone"),
         views=VIEWS,
         sources=list(Source),
-        previous_url=here(before=page.before),
-        next_url=here(after=page.after),
-        counted_to=user_listing.COUNTED_TO,
+        **around(page),
         may_invite=policies.may_invite(policy, who),
         read_only=not permissions.is_admin(who),
         filtered=bool(
