@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from b2b.errors import Denied, NotFound
 from b2b.models import ActorKind, AuditEvent, Role, SignIn, new_id
-from b2b.services import audit_listing, sign_in_listing, users
+from b2b.services import audit_listing, log_listing, sign_in_listing, users
 from b2b.services.audit import Activity
 from b2b.services.audit_listing import Filters as AuditFilters
 from b2b.services.sign_in_listing import Filters as SignInFilters
@@ -93,7 +93,7 @@ def test_the_audit_log_is_narrowed_and_walked_both_ways_whatever_the_window(
     name: str,
     passes: Any,
 ) -> None:
-    monkeypatch.setattr(audit_listing, "WINDOW", window)
+    monkeypatch.setattr(log_listing, "WINDOW", window)
     days = {"since": START + timedelta(days=10), "until": START + timedelta(days=20)}
     filters = {
         "all": AuditFilters(),
@@ -115,7 +115,7 @@ def test_the_audit_log_is_narrowed_and_walked_both_ways_whatever_the_window(
 def test_a_page_says_how_far_it_looked(
     session: Session, cast: Cast, clock: Clock, events: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_listing, "WINDOW", 10)
+    monkeypatch.setattr(log_listing, "WINDOW", 10)
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     page = audit_listing.listing(session, john, AuditFilters(actor_id=cast.adele))
     assert [event.sequence for event in page.rows] == [1058, 1055, 1052]
@@ -206,7 +206,7 @@ def test_the_sign_ins_are_narrowed_and_walked_both_ways_whatever_the_window(
     name: str,
     passes: Any,
 ) -> None:
-    monkeypatch.setattr(sign_in_listing, "WINDOW", window)
+    monkeypatch.setattr(log_listing, "WINDOW", window)
     ids = sign_ins(session, cast, 40)
     days = {"since": START + timedelta(days=10), "until": START + timedelta(days=20)}
     filters = {

@@ -9,12 +9,14 @@ from flask.typing import ResponseReturnValue
 from b2b.errors import NotFound
 from b2b.extensions import db
 from b2b.models import AuditEvent, User
-from b2b.services import audit, audit_listing, users
+from b2b.services import audit, audit_listing
 from b2b.services.audit import Activity
 from b2b.services.audit_listing import Filters
+from b2b.services.log_listing import Page
 from b2b.services.permissions import Action
 from b2b.web import queries, spreadsheets
-from b2b.web.admin import bp
+from b2b.web.admin import bp, logs
+from b2b.web.admin.logs import Whom, whom
 from b2b.web.admin.timeline import activity_words, changes_of, icon_of
 from b2b.web.context import actor, allowed, now
 from b2b.web.words import stored
@@ -22,38 +24,27 @@ from b2b.web.words import stored
 CATEGORIES = sorted({audit.USER_MANAGEMENT, *audit.CATEGORY.values()})
 
 
-def _person(name: str) -> tuple[User | None, bool]:
-    """Whom a filter names by id or address, and whether it names somebody who is not there."""
-    typed = queries.value(str, name)
-    if typed is None:
-        return None, False
-    found = users.named(db.session(), actor(), typed)
-    return found, found is None
-
-
-def _filters() -> tuple[Filters, User | None, User | None, bool]:
-    """From the address of the page, with the people that it names."""
-    who, who_missing = _person("actor")
-    about, about_missing = _person("target")
-    target_id = about.id if about else queries.identifier("target")
+def _filters() -> tuple[Filters, Whom, Whom]:
+    """From the address of the page, with the people that it names: who did, and to whom."""
+    who, about = whom("actor"), whom("target")
     filters = Filters(
         activity=queries.value(Activity, "activity"),
         category=queries.value(lambda text: CATEGORIES[CATEGORIES.index(text)], "category"),
-        actor_id=who.id if who else queries.identifier("actor"),
-        target_id=target_id,
+        actor_id=who.id,
+        target_id=about.id,
         since=queries.since(),
         until=queries.until(),
     )
-    nobody = (who_missing and filters.actor_id is None) or (about_missing and target_id is None)
-    return filters, who, about, nobody
+    return filters, who, about
 
 
 @bp.get("/audit")
 @allowed(Action.READ_AUDIT)
 def audit_log() -> ResponseReturnValue:
     """Audit log."""
-    filters, who, about, nobody = _filters()
-    page = audit_listing.Page([])
+    filters, who, about = _filters()
+    nobody = who.missing or about.missing
+    page: Page[AuditEvent, int] = Page([])
     if not nobody:
         page = audit_listing.listing(
             db.session(),
@@ -64,23 +55,15 @@ def audit_log() -> ResponseReturnValue:
         )
     return render_template(
         "admin/audit/list.html",
-        page=page,
-        filters=filters,
-        who=who,
-        about=about,
-        nobody=nobody,
-        filtered=nobody or filters != Filters(),
+        **logs.around(page, filters, nobody),
+        who=who.person,
+        about=about.person,
         activities=sorted(
             ((str(one), activity_words(one)) for one in Activity), key=lambda pair: pair[1]
         ),
         categories=[(name, stored(name)) for name in CATEGORIES],
-        words=activity_words,
+        activity_words=activity_words,
         icon_of=icon_of,
-        without=queries.without,
-        kept=queries.kept,
-        newer_url=queries.at(before=page.newer),
-        older_url=queries.at(after=page.older),
-        exported=audit_listing.EXPORTED,
     )
 
 
@@ -113,12 +96,13 @@ def _there(user_id: Any) -> User | None:
 @allowed(Action.READ_AUDIT)
 def audit_file() -> ResponseReturnValue:
     """The filtered log as a file, the newest events first."""
-    filters, _, _, nobody = _filters()
+    filters, who, about = _filters()
     head = [
         "activityDateTime", "activityDisplayName", "category", "result", "initiatedBy",
         "initiatedById", "targetType", "target", "targetId", "modifiedProperties", "ipAddress",
         "correlationId",
     ]  # fmt: skip
+    nobody = who.missing or about.missing
     events = iter(()) if nobody else audit_listing.export(db.session(), actor(), filters)
     return spreadsheets.download(f"audit-log-{now():%Y-%m-%d}", head, _rows(events))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
@@ -9,37 +10,37 @@ from flask.typing import ResponseReturnValue
 from b2b.extensions import db
 from b2b.models import SignIn, User
 from b2b.services import sign_in_listing, users
+from b2b.services.log_listing import Page
 from b2b.services.permissions import Action
 from b2b.services.sign_in_listing import Filters
 from b2b.web import queries, spreadsheets
-from b2b.web.admin import bp
+from b2b.web.admin import bp, logs
+from b2b.web.admin.logs import Whom, whom
 from b2b.web.admin.timeline import method_words
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, now
 
 
-def _filters() -> tuple[Filters, User | None, bool]:
-    """From the address of the page, with the person that it names, and whether that is nobody."""
-    typed = queries.value(str, "user")
-    person = users.named(db.session(), actor(), typed) if typed else None
-    user_id = person.id if person else queries.identifier("user")
+def _filters() -> tuple[Filters, Whom]:
+    """From the address of the page, with the person that it names."""
+    person = whom("user")
     filters = Filters(
-        user_id=user_id,
+        user_id=person.id,
         application=queries.value(str, "application"),
         succeeded={"success": True, "failure": False}.get(request.args.get("result", "")),
         since=queries.since(),
         until=queries.until(),
     )
-    return filters, person, typed is not None and user_id is None
+    return filters, person
 
 
 @bp.get("/sign-ins", endpoint="sign_ins")
 @allowed(Action.READ_AUDIT)
 def sign_ins_page() -> ResponseReturnValue:
     """Sign-ins."""
-    filters, person, nobody = _filters()
-    page = sign_in_listing.Page([])
-    if not nobody:
+    filters, person = _filters()
+    page: Page[SignIn, UUID] = Page([])
+    if not person.missing:
         page = sign_in_listing.listing(
             db.session(),
             actor(),
@@ -49,18 +50,10 @@ def sign_ins_page() -> ResponseReturnValue:
         )
     return render_template(
         "admin/sign_ins/list.html",
-        page=page,
-        filters=filters,
-        person=person,
-        nobody=nobody,
-        filtered=nobody or filters != Filters(),
+        **logs.around(page, filters, person.missing),
+        person=person.person,
         people=users.names(db.session(), actor(), [row.user_id for row in page.rows]),
         method_words=method_words,
-        without=queries.without,
-        kept=queries.kept,
-        newer_url=queries.at(before=page.newer),
-        older_url=queries.at(after=page.older),
-        exported=sign_in_listing.EXPORTED,
     )
 
 
@@ -81,12 +74,12 @@ def one_sign_in(sign_in_id: str) -> ResponseReturnValue:
 @allowed(Action.READ_AUDIT)
 def sign_ins_file() -> ResponseReturnValue:
     """The filtered log as a file, the newest sign-ins first."""
-    filters, _, nobody = _filters()
+    filters, person = _filters()
     head = [
         "createdDateTime", "userId", "identity", "method", "appDisplayName", "errorCode",
         "failureReason", "ipAddress", "userAgent", "correlationId",
     ]  # fmt: skip
-    found = iter(()) if nobody else sign_in_listing.export(db.session(), actor(), filters)
+    found = iter(()) if person.missing else sign_in_listing.export(db.session(), actor(), filters)
     return spreadsheets.download(f"sign-ins-{now():%Y-%m-%d}", head, _rows(found))
 
 
