@@ -18,7 +18,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _plainly(command: Callable[P, R]) -> Callable[P, R]:
+def plainly(command: Callable[P, R]) -> Callable[P, R]:
     """A refusal is one sentence and exit status 1, never a traceback."""
 
     @wraps(command)
@@ -34,12 +34,16 @@ def _plainly(command: Callable[P, R]) -> Callable[P, R]:
 
 def register(app: Flask) -> None:
     """Bind the commands to *app*."""
+    from b2b import operations
+
     for command in (up, web, worker, sink, migrate, init, rotate_keys, reset):
         app.cli.add_command(command)
+    for more in (operations.make_backup, operations.restore, operations.key_commands):
+        app.cli.add_command(more)
 
 
 @click.command()
-@_plainly
+@plainly
 def up() -> None:
     """Start web, worker and sink together; the demo is made at the very first start."""
     from b2b import demo, logs, supervisor
@@ -86,7 +90,7 @@ def _ready_part(part: str) -> Flask:
 
 
 @click.command()
-@_plainly
+@plainly
 def web() -> None:
     """Run the web server alone."""
     from b2b import server, supervisor
@@ -98,7 +102,7 @@ def web() -> None:
 
 
 @click.command()
-@_plainly
+@plainly
 def worker() -> None:
     """Run one worker alone: mail and jobs."""
     from b2b import worker as worker_loop
@@ -109,7 +113,7 @@ def worker() -> None:
 
 
 @click.command()
-@_plainly
+@plainly
 def sink() -> None:
     """Run the mail sink alone."""
     from b2b import sink_process
@@ -118,7 +122,7 @@ def sink() -> None:
 
 
 @click.command()
-@_plainly
+@plainly
 def migrate() -> None:
     """Bring the database to the newest schema."""
     database.migrate(current_app.config["DATABASE_URL"])
@@ -130,7 +134,7 @@ def migrate() -> None:
 @click.option("--domain", prompt="Its domain, such as woodgrove.example")
 @click.option("--admin", prompt="Sign-in name of its first administrator")
 @click.option("--admin-name", default="", help="Display name of the administrator.")
-@_plainly
+@plainly
 def init(organisation: str, domain: str, admin: str, admin_name: str) -> None:
     """Make the first organisation and print a one-time set-up link for its administrator."""
     from b2b.extensions import db
@@ -153,7 +157,7 @@ def init(organisation: str, domain: str, admin: str, admin_name: str) -> None:
 
 @click.command()
 @click.option("--at-once", is_flag=True, help="In an emergency: end every token signed till now.")
-@_plainly
+@plainly
 def rotate_keys(at_once: bool) -> None:
     """Let the next signing key take over as soon as every application can know it."""
     from b2b.extensions import db
@@ -173,7 +177,7 @@ def rotate_keys(at_once: bool) -> None:
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_plainly
+@plainly
 def reset(yes: bool) -> None:
     """Empty this installation: directories, captured mail, keys and demo.json."""
     from b2b.supervisor import check_port

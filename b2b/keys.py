@@ -1,8 +1,7 @@
 """The installation's secret keys, kept outside the database, and what is derived from them.
 
 A link or a passcode is never stored: it is an HMAC of ids and a version, made when it is needed.
-The
-first key makes new ones; older keys go on checking until they are removed from the file.
+The first key makes new ones; older keys go on checking until they are retired.
 """
 
 import base64
@@ -34,6 +33,53 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
+def id_of(text: str) -> str:
+    """The short name of a root key, which tells nothing about it."""
+    return hashlib.sha256(b"id" + text.encode()).hexdigest()[:12]
+
+
+def read_file(path: Path) -> list[str]:
+    """The root keys in the file at *path*, the newest first. Raises StartRefused."""
+    try:
+        return parse_file(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise StartRefused(f"The key file {path} cannot be read as keys.") from error
+
+
+def parse_file(content: bytes) -> list[str]:
+    """The root keys of a key file's *content*, the newest first. Raises ValueError."""
+    try:
+        texts = json.loads(content)["keys"]
+    except (KeyError, TypeError) as error:
+        raise ValueError("no keys") from error
+    if not isinstance(texts, list) or not texts:
+        raise ValueError("no keys")
+    if not all(isinstance(text, str) and len(text) >= 32 for text in texts):
+        raise ValueError("no keys")
+    return texts
+
+
+def write_file(path: Path, texts: list[str]) -> None:
+    """Put *texts* in the place of the keys at *path*, mode 0600: all of them or no change.
+
+    Raises StartRefused.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        _write(fresh, texts)
+        os.replace(fresh, path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise StartRefused(f"The key file {path} cannot be written: {error.strerror}.") from error
+
+
+def _write(path: Path, texts: list[str]) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        json.dump({"keys": texts}, out)
+        out.flush()
+        os.fsync(out.fileno())
+
+
 @dataclass(frozen=True)
 class Key:
     """One root key and the short name under which rows remember it."""
@@ -53,9 +99,7 @@ class Keyring:
     @classmethod
     def from_secrets(cls, texts: list[str]) -> "Keyring":
         """Keys given as text (settings); each is named by a hash of itself."""
-        return cls(
-            [Key(hashlib.sha256(b"id" + t.encode()).hexdigest()[:12], t.encode()) for t in texts]
-        )
+        return cls([Key(id_of(text), text.encode()) for text in texts])
 
     @classmethod
     def from_file(cls, folder: Path) -> "Keyring":
@@ -67,28 +111,24 @@ class Keyring:
         path = folder / FILE_NAME
         if not path.exists():
             fresh = folder / f".{FILE_NAME}.{os.getpid()}.{secrets.token_hex(4)}"
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-                json.dump({"keys": [new_secret()]}, out)
-                out.flush()
-                os.fsync(out.fileno())
+            _write(fresh, [new_secret()])
             try:
                 os.link(fresh, path)
             except FileExistsError:
                 pass  # another process was first; its key is the one
             finally:
                 fresh.unlink()
-        try:
-            texts = json.loads(path.read_text())["keys"]
-            if not all(isinstance(text, str) and len(text) >= 32 for text in texts):
-                raise ValueError
-            return cls.from_secrets(texts)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StartRefused(f"The key file {path} cannot be read as keys.") from error
+        return cls.from_secrets(read_file(path))
 
     @property
     def current_id(self) -> str:
         """Name of the key that makes new secrets."""
         return self._keys[0].id
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of all keys, the newest first."""
+        return [key.id for key in self._keys]
 
     def _mac(self, key_id: str, *parts: str) -> bytes:
         for key in self._keys:
@@ -138,10 +178,15 @@ class Keyring:
         cipher = AESGCM(self._mac(self.current_id, "seal", purpose))
         return self.current_id.encode() + nonce + cipher.encrypt(nonce, plain, name.encode())
 
+    @staticmethod
+    def sealer(sealed: bytes) -> str:
+        """The name of the root key that `seal` used."""
+        return sealed[:12].decode("ascii", "replace")
+
     def unseal(self, sealed: bytes, purpose: str, name: str) -> bytes:
         """What `seal` was given. Raises KeyError when its key is gone, ValueError when altered."""
-        key_id, nonce, ciphertext = sealed[:12], sealed[12:24], sealed[24:]
-        key = self._mac(key_id.decode("ascii", "replace"), "seal", purpose)
+        nonce, ciphertext = sealed[12:24], sealed[24:]
+        key = self._mac(self.sealer(sealed), "seal", purpose)
         try:
             return AESGCM(key).decrypt(nonce, ciphertext, name.encode())
         except InvalidTag as error:

@@ -53,6 +53,16 @@ class Activity(enum.StrEnum):
     UPDATE_APPLICATION = "Update service principal"
     ADD_APPLICATION_OWNER = "Add owner to service principal"
     REMOVE_APPLICATION_OWNER = "Remove owner from service principal"
+    REGISTER_APPLICATION = "Add application"
+    UPDATE_REGISTRATION = "Update application"
+    DELETE_REGISTRATION = "Delete application"
+    CHANGE_CREDENTIALS = "Update application – Certificates and secrets management"
+    ADD_PRINCIPAL = "Add service principal"
+    CONSENT = "Consent to application"
+    WITHDRAW_CONSENT = "Remove delegated permission grant"
+    GIVE_PERMISSION = "Add app role assignment to service principal"
+    TAKE_PERMISSION = "Remove app role assignment from service principal"
+    REUSED_TOKEN = "Refresh token used twice"
     ADD_ROLE = "Add member to role"
     REMOVE_ROLE = "Remove member from role"
     UPDATE_POLICY = "Update policy"
@@ -65,6 +75,8 @@ class Activity(enum.StrEnum):
     RESUME_MAIL = "Resume mail delivery"
     TRY_MAIL = "Try mail server again"
     RETRY_MAIL = "Send mail again"
+    RESTORE_BACKUP = "Restore directory from backup"
+    REVOKE_KEYS = "Revoke keys"
 
 
 USER_MANAGEMENT = "UserManagement"
@@ -82,6 +94,16 @@ CATEGORY = {
     Activity.UPDATE_APPLICATION: "ApplicationManagement",
     Activity.ADD_APPLICATION_OWNER: "ApplicationManagement",
     Activity.REMOVE_APPLICATION_OWNER: "ApplicationManagement",
+    Activity.REGISTER_APPLICATION: "ApplicationManagement",
+    Activity.UPDATE_REGISTRATION: "ApplicationManagement",
+    Activity.DELETE_REGISTRATION: "ApplicationManagement",
+    Activity.CHANGE_CREDENTIALS: "ApplicationManagement",
+    Activity.ADD_PRINCIPAL: "ApplicationManagement",
+    Activity.CONSENT: "ApplicationManagement",
+    Activity.WITHDRAW_CONSENT: "ApplicationManagement",
+    Activity.GIVE_PERMISSION: "ApplicationManagement",
+    Activity.TAKE_PERMISSION: "ApplicationManagement",
+    Activity.REUSED_TOKEN: "ApplicationManagement",
     Activity.ADD_ROLE: "RoleManagement",
     Activity.REMOVE_ROLE: "RoleManagement",
     Activity.UPDATE_POLICY: "Policy",
@@ -92,6 +114,8 @@ CATEGORY = {
     Activity.RESUME_MAIL: "DirectoryManagement",
     Activity.TRY_MAIL: "DirectoryManagement",
     Activity.RETRY_MAIL: "DirectoryManagement",
+    Activity.RESTORE_BACKUP: "DirectoryManagement",
+    Activity.REVOKE_KEYS: "DirectoryManagement",
 }
 """Where an activity belongs; everything else is USER_MANAGEMENT."""
 

@@ -6,7 +6,7 @@ change happens by the clock alone in every process at once (threats.md, OIDC-6).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select
@@ -110,6 +110,24 @@ def revoke(session: Session, *, now: datetime) -> None:
     session.expire_all()
     _signers.clear()
     ensure(session, now=now)
+
+
+def seal_anew(session: Session, gone: Collection[str]) -> None:
+    """Seal with the present root key what was sealed with the root keys that are to go.
+
+    What cannot be opened any more stays as it is: nobody signs with it.
+    """
+    ring = links.keyring()
+    for row in _rows(session):
+        if ring.sealer(row.private_key) not in gone:
+            continue
+        try:
+            plain = ring.unseal(row.private_key, _PURPOSE, row.kid)
+        except (KeyError, ValueError):
+            log.warning("a signing key cannot be opened", extra={"kid": row.kid})
+            continue
+        row.private_key = ring.seal(plain, _PURPOSE, row.kid)
+    session.flush()
 
 
 def _rows(session: Session) -> Sequence[SigningKey]:

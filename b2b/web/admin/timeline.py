@@ -64,6 +64,8 @@ _ICONS: dict[str, tuple[str, str]] = {
     Activity.RESUME_MAIL: ("send", "ok"),
     Activity.TRY_MAIL: ("send", ""),
     Activity.RETRY_MAIL: ("send", "accent"),
+    Activity.RESTORE_BACKUP: ("sync", "bad"),
+    Activity.REVOKE_KEYS: ("key", "bad"),
 }
 
 
@@ -140,6 +142,8 @@ def activity_words(activity: str) -> str:
         Activity.RESUME_MAIL: gettext("Mail delivery resumed"),
         Activity.TRY_MAIL: gettext("Mail server tried again"),
         Activity.RETRY_MAIL: gettext("Failed mail sent again"),
+        Activity.RESTORE_BACKUP: gettext("Directory set back to a backup"),
+        Activity.REVOKE_KEYS: gettext("All keys revoked"),
     }
     return words.get(activity, activity)
 
