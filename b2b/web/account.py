@@ -19,7 +19,7 @@ from b2b.services.sign_in import Place
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, now, public, signed_in, writing
-from b2b.web.forms import Form, required
+from b2b.web.forms import ButtonForm, Form, required
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -46,10 +46,6 @@ class LeaveForm(Form):
         lazy_gettext("Name of the organisation"),
         validators=[required(N_("Type the name of the organisation as it is shown above."))],
     )
-
-
-class ButtonForm(Form):
-    """A button."""
 
 
 def _identity() -> ExternalIdentity:

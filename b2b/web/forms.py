@@ -1,15 +1,17 @@
-"""The base of all forms: an error of the domain becomes an error beside its field."""
+"""The base of all forms: an error of the domain becomes an error beside its field. Forms and fields
+that several pages have.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask_babel import gettext
+from flask_babel import gettext, lazy_gettext
 from flask_wtf import FlaskForm
-from wtforms import Field, SelectField
+from wtforms import Field, SelectField, StringField
 from wtforms.validators import InputRequired, Length, StopValidation, ValidationError
 
-from b2b.errors import Invalid, Refused
+from b2b.errors import N_, Invalid, Refused
 from b2b.extensions import db
 from b2b.web import words
 
@@ -45,6 +47,10 @@ class Form(FlaskForm):
         """Show *error* beside the field *name*."""
         field: Field = self._fields[name]
         field.errors = [*field.errors, words.said(error)]
+
+
+class ButtonForm(Form):
+    """A button."""
 
 
 def required(words: str) -> InputRequired:
@@ -90,3 +96,20 @@ def uploaded(field: Field, most_bytes: int) -> bytes | None:
         return None
     content: bytes = field.data.stream.read(most_bytes + 1)
     return content
+
+
+class AddressForm(Form):
+    """Whose sign-in, or whose mail, this is."""
+
+    address = StringField(
+        lazy_gettext("E-mail address"),
+        validators=[required(N_("Enter one e-mail address, such as name@example.com."))],
+    )
+
+
+class CodeForm(Form):
+    """The code from the newest mail."""
+
+    code = StringField(
+        lazy_gettext("Code"), validators=[required(N_("Enter the code from the mail."))]
+    )

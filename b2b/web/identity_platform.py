@@ -30,7 +30,7 @@ from b2b.services.authorization import Client, Person, Request
 from b2b.services.sessions import Live
 from b2b.web import brand, context
 from b2b.web.context import now, public, writing
-from b2b.web.forms import Form
+from b2b.web.forms import ButtonForm
 from b2b.web.headers import PAGE_POLICY
 from b2b.web.redemption_link import remember_direct
 
@@ -38,10 +38,6 @@ bp = Blueprint("identity_platform", __name__)
 
 _KEYS_FOR = "public, max-age=3600"
 """Well under the time that a key is published before it signs (threats.md, OIDC-6)."""
-
-
-class ButtonForm(Form):
-    """A button."""
 
 
 # What programs read -----------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from b2b.services.addresses import parse_domain
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, signed_in, writing
-from b2b.web.forms import AtMost, Choice, Form, required
+from b2b.web.forms import AtMost, ButtonForm, Choice, Form, required
 from b2b.web.paging import cursor, here
 from b2b.web.redemption_link import remember_direct
 
@@ -44,10 +44,6 @@ class ProfileForm(Form):
     job_title = StringField(lazy_gettext("Job title"), validators=[AtMost(128)])
     mobile_phone = StringField(lazy_gettext("Mobile phone"), validators=[AtMost(64)])
     preferred_language = Choice(lazy_gettext("Language"))
-
-
-class ButtonForm(Form):
-    """A button."""
 
 
 def _wear_organisation() -> None:

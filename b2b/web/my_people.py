@@ -10,19 +10,16 @@ from flask.typing import ResponseReturnValue
 from b2b.errors import Conflict, Invalid, NotFound
 from b2b.extensions import csrf, db
 from b2b.mail import outbox
-from b2b.models import Invitation, OwnedType, Tenant, User
+from b2b.models import Invitation, Tenant, User
 from b2b.services import (
     invitation_handling,
     invitation_listing,
-    owners,
-    permissions,
     policies,
     sign_in,
     users,
 )
 from b2b.services.invitation_handling import Handling
 from b2b.services.invitation_states import ends_at
-from b2b.services.permissions import Action
 from b2b.web import brand, context
 from b2b.web.admin.invitation_list import (
     deliveries_fragment,
@@ -31,7 +28,6 @@ from b2b.web.admin.invitation_list import (
     read_filters,
 )
 from b2b.web.admin.invitations import (
-    ButtonForm,
     InviteForm,
     after,
     attempt,
@@ -39,10 +35,12 @@ from b2b.web.admin.invitations import (
     preview_of_nobody,
     results_of_last_form,
     say_what_was_done,
+    shown,
 )
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, actor_or_none, now, signed_in, writing
 from b2b.web.errors import say
+from b2b.web.forms import ButtonForm
 from b2b.web.progress import fragment, invitation_rights, journey_of
 
 bp = Blueprint("my_people", __name__, url_prefix="/myapps/people")
@@ -105,18 +103,7 @@ def invite() -> ResponseReturnValue:
     if made.outcomes is not None:
         target = after(made.outcomes, form, person="my_people.person", results="my_people.result")
         return redirect(target, 303)
-    policies.require_may_invite(policies.of(db.session(), actor()), actor())
-    form.offer()
-    page = render_template(
-        "my_apps/people_invite.html",
-        form=form,
-        problems=made.problems,
-        deleted=made.deleted,
-        may_invite_members=permissions.allows(actor(), Action.INVITE_MEMBER),
-        owners_only=not any(owners.administers(actor(), kind) for kind in OwnedType),
-        **_room(),
-    )
-    return page, made.status
+    return shown(form, made, "my_apps/people_invite.html", **_room())
 
 
 @bp.get("/result")

@@ -11,7 +11,7 @@ from b2b.models import Picture, PictureKind, Tenant
 from b2b.services import photographs, pictures
 from b2b.web import brand
 from b2b.web.context import actor, signed_in, takes_up_to, writing
-from b2b.web.forms import Form, uploaded
+from b2b.web.forms import ButtonForm, Form, uploaded
 
 bp = Blueprint("photo", __name__, url_prefix="/profile/photo")
 
@@ -20,10 +20,6 @@ class PhotoForm(Form):
     """A new photograph."""
 
     photo = FileField(lazy_gettext("New photo"))
-
-
-class ButtonForm(Form):
-    """A button."""
 
 
 def _own() -> Picture | None:

@@ -9,10 +9,8 @@ from uuid import UUID
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext, lazy_gettext
-from wtforms import StringField
+from flask_babel import gettext
 
-from b2b.errors import N_
 from b2b.extensions import csrf, db
 from b2b.models import PasscodePurpose
 from b2b.services import addresses, mail_refusals, passcodes, sign_in
@@ -21,34 +19,13 @@ from b2b.services.mail_refusals import Link
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
 from b2b.web.context import now, public, writing
-from b2b.web.forms import Form, required
+from b2b.web.forms import AddressForm, ButtonForm, CodeForm
 
 bp = Blueprint("preferences", __name__, url_prefix="/invitations")
 
 PROVEN_FOR = timedelta(minutes=30)
 _TYPED, _PROVEN = "mail_of", "mail_proven"
 """In the browser's session: an address that was typed, and one that was proven until when."""
-
-
-class AddressForm(Form):
-    """Whose mail this is about."""
-
-    address = StringField(
-        lazy_gettext("E-mail address"),
-        validators=[required(N_("Enter one e-mail address, such as name@example.com."))],
-    )
-
-
-class CodeForm(Form):
-    """The code from the newest mail."""
-
-    code = StringField(
-        lazy_gettext("Code"), validators=[required(N_("Enter the code from the mail."))]
-    )
-
-
-class ButtonForm(Form):
-    """A button."""
 
 
 # Blocking by the link in a mail ------------------------------------------------------------------

@@ -23,14 +23,10 @@ from b2b.services.redemption import Opened, Standing
 from b2b.web import brand, context
 from b2b.web import sign_in as sign_in_pages
 from b2b.web.context import now, public, writing
-from b2b.web.forms import AtMost, Form
+from b2b.web.forms import AtMost, ButtonForm, Form
 from b2b.web.redemption_link import direct_way_on, forget, opened_here, read, remember
 
 bp = Blueprint("redeem", __name__)
-
-
-class StepForm(Form):
-    """A button of the journey."""
 
 
 class AskForm(Form):
@@ -95,7 +91,7 @@ def _landing(opened: Opened, *, signed_in: bool) -> ResponseReturnValue:
         opened=opened,
         tiles=tiles,
         groups=groups,
-        form=StepForm(),
+        form=ButtonForm(),
         signed_in=signed_in,
         accepted=opened.standing is Standing.ACCEPTED,
     )
@@ -130,7 +126,7 @@ def _wrong_account(opened: Opened) -> ResponseReturnValue:
     identity = context.identity()
     return make_response(
         render_template(
-            "redeem/wrong_account.html", opened=opened, identity=identity, form=StepForm()
+            "redeem/wrong_account.html", opened=opened, identity=identity, form=ButtonForm()
         ),
         403,
     )
@@ -151,7 +147,7 @@ def _guest(opened: Opened) -> Actor:
 def start() -> ResponseReturnValue:
     """Get Started: on to the way in that fits the invited address."""
     opened = opened_here()
-    if opened is None or not StepForm().validate_on_submit():
+    if opened is None or not ButtonForm().validate_on_submit():
         return redirect(url_for(".landing"), 303)
     if opened.standing not in (Standing.OPEN, Standing.ACCEPTED):
         return redirect(url_for(".landing"), 303)
@@ -174,7 +170,7 @@ def start() -> ResponseReturnValue:
 @public
 def switch() -> ResponseReturnValue:
     """Sign the other account out and go on with the invited one."""
-    if StepForm().validate_on_submit():
+    if ButtonForm().validate_on_submit():
         with writing() as database_session:
             context.end_session(database_session, keep_redemption=True)
     return redirect(url_for(".landing"), 303)
@@ -205,7 +201,9 @@ def review() -> ResponseReturnValue:
         opened = read()
         assert opened is not None
     brand.wear(opened.tenant)
-    return render_template("redeem/review.html", opened=opened, identity=identity, form=StepForm())
+    return render_template(
+        "redeem/review.html", opened=opened, identity=identity, form=ButtonForm()
+    )
 
 
 def _come_back(opened: Opened) -> ResponseReturnValue:
@@ -230,7 +228,7 @@ def accept() -> ResponseReturnValue:
     identity = context.identity()
     if "redeem" not in session and context.actor_or_none() is not None:
         return redirect(url_for("my_apps.index"), 303)  # accepted before: a reload, or Back
-    if identity is None or not StepForm().validate_on_submit():
+    if identity is None or not ButtonForm().validate_on_submit():
         return redirect(url_for(".landing"), 303)
     try:
         with writing() as database_session:
@@ -256,7 +254,7 @@ def accept() -> ResponseReturnValue:
 def decline() -> ResponseReturnValue:
     """Cancel: nothing is shared, the inviter is told, the link goes on working."""
     identity = context.identity()
-    if identity is None or not StepForm().validate_on_submit():
+    if identity is None or not ButtonForm().validate_on_submit():
         return redirect(url_for(".landing"), 303)
     try:
         with writing() as database_session:

@@ -30,19 +30,10 @@ from b2b.services.addresses import Address
 from b2b.services.sign_in import Account, Method, Way
 from b2b.web import brand, context
 from b2b.web.context import now, public, writing
-from b2b.web.forms import AtMost, Form, required
+from b2b.web.forms import AddressForm, AtMost, ButtonForm, CodeForm, Form, required
 from b2b.web.redemption_link import opened_here, pick, picked
 
 bp = Blueprint("sign_in", __name__)
-
-
-class AddressForm(Form):
-    """Whose sign-in this is."""
-
-    address = StringField(
-        lazy_gettext("E-mail address"),
-        validators=[required(N_("Enter one e-mail address, such as name@example.com."))],
-    )
 
 
 class OrganisationForm(Form):
@@ -60,18 +51,6 @@ class PasswordForm(Form):
     password = PasswordField(
         lazy_gettext("Password"), validators=[required(N_("Enter the password."))]
     )
-
-
-class CodeForm(Form):
-    """The code from the newest mail."""
-
-    code = StringField(
-        lazy_gettext("Code"), validators=[required(N_("Enter the code from the mail."))]
-    )
-
-
-class EmptyForm(Form):
-    """A button."""
 
 
 class AccountForm(Form):
@@ -214,7 +193,7 @@ def organisation() -> ResponseReturnValue:
 def other_way() -> ResponseReturnValue:
     """Sign in another way than the one proposed, if the invitation allows it."""
     who = subject()
-    if who is None or who.opened is None or not EmptyForm().validate_on_submit():
+    if who is None or who.opened is None or not ButtonForm().validate_on_submit():
         return _start_over()
     wanted = request.form.get("method")
     for method in who.way.others:
@@ -245,7 +224,7 @@ def password() -> ResponseReturnValue:
     # The same page for every typed address, whether somebody has it or not (threats.md, SIGN-2).
     may_mail_code = who.opened is None and not _is_hosted(who)
     return render_template(
-        "sign_in/password.html", form=form, who=who, may_mail_code=may_mail_code, empty=EmptyForm()
+        "sign_in/password.html", form=form, who=who, may_mail_code=may_mail_code, empty=ButtonForm()
     )
 
 
@@ -288,7 +267,7 @@ def send_code() -> ResponseReturnValue:
         return _start_over()
     if who.opened is not None and not who.way.by_code:
         return redirect(url_for(".password"), 303)
-    if EmptyForm().validate_on_submit():
+    if ButtonForm().validate_on_submit():
         mail_code(who)
     return redirect(url_for(".code"), 303)
 
@@ -347,7 +326,7 @@ def code() -> ResponseReturnValue:
         "sign_in/code.html",
         form=form,
         who=who,
-        empty=EmptyForm(),
+        empty=ButtonForm(),
         tries=tries if tries is not None else passcodes.TRIES,
         sent=bool(session.get("code_sent")),
     )
@@ -399,7 +378,7 @@ def account() -> ResponseReturnValue:
             _start(made)
             return redirect(url_for("redeem.review") if opened else _after(), 303)
     return render_template(
-        "sign_in/account.html", form=form, identity=identity, empty=EmptyForm(), opened=opened
+        "sign_in/account.html", form=form, identity=identity, empty=ButtonForm(), opened=opened
     )
 
 
@@ -407,7 +386,7 @@ def account() -> ResponseReturnValue:
 @public
 def keep_code() -> ResponseReturnValue:
     """Stay with mailed codes instead of an account."""
-    if not EmptyForm().validate_on_submit() or context.identity() is None:
+    if not ButtonForm().validate_on_submit() or context.identity() is None:
         return _start_over()
     return redirect(url_for("redeem.review") if opened_here() else _after(), 303)
 

@@ -20,15 +20,11 @@ from b2b.services.user_listing import Filters
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, writing
 from b2b.web.errors import say
-from b2b.web.forms import Form
+from b2b.web.forms import ButtonForm
 from b2b.web.paging import around, cursor
 
 FOUND = 20
 """People shown by one search; more letters narrow it."""
-
-
-class ActionForm(Form):
-    """A button."""
 
 
 def posted(name: str) -> UUID:
@@ -40,7 +36,7 @@ def act(back: str, what: Callable[[Session, Actor], str], done: str) -> Response
     """Run what a button says and come back; *done* is a sentence with %(name)s, marked for
     translation.
     """
-    if ActionForm().validate_on_submit():
+    if ButtonForm().validate_on_submit():
         try:
             with writing() as session:
                 name = what(session, actor())

@@ -24,11 +24,11 @@ from b2b.services.invitation_states import InvitationState, ends_at
 from b2b.services.permissions import Action
 from b2b.web import queries
 from b2b.web.admin import bp
-from b2b.web.admin.invitations import ButtonForm
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, now, writing
 from b2b.web.errors import say
 from b2b.web.filters import day
+from b2b.web.forms import ButtonForm
 from b2b.web.progress import fragment, is_moving, listed
 
 TOGETHER = (Handling.RESEND, Handling.EXTEND, Handling.CANCEL)

@@ -49,7 +49,7 @@ from b2b.web.admin import bp
 from b2b.web.brand import as_uuid, letter_pictures
 from b2b.web.context import actor, actor_or_none, allowed, writing
 from b2b.web.errors import say
-from b2b.web.forms import AtMost, Choice, Form, required
+from b2b.web.forms import AtMost, ButtonForm, Choice, Form, required
 from b2b.web.headers import as_letter
 
 _MAIL, _LINK = "mail", "link"
@@ -164,10 +164,6 @@ class InviteForm(Form):
         }
 
 
-class ButtonForm(Form):
-    """A button."""
-
-
 @dataclass
 class Attempt:
     """What sending the form came to."""
@@ -243,15 +239,21 @@ def invite() -> ResponseReturnValue:
     made = attempt(form)
     if made.outcomes is not None:
         return redirect(after(made.outcomes, form), 303)
+    return shown(form, made, "admin/users/invite.html")
+
+
+def shown(form: InviteForm, made: Attempt, template: str, **room: Any) -> ResponseReturnValue:
+    """The form on its page, with what sending it came to. Raises Denied."""
     policies.require_may_invite(policies.of(db.session(), actor()), actor())
     form.offer()
     page = render_template(
-        "admin/users/invite.html",
+        template,
         form=form,
         problems=made.problems,
         deleted=made.deleted,
         may_invite_members=permissions.allows(actor(), Action.INVITE_MEMBER),
         owners_only=not any(owners.administers(actor(), kind) for kind in OwnedType),
+        **room,
     )
     return page, made.status
 

@@ -1,14 +1,17 @@
 """Mail delivery: what waits and why, the switch, and what failed; the notice on portal pages."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
+from sqlalchemy.orm import Session
 from wtforms import StringField
 
+from b2b.actor import Actor
 from b2b.errors import Conflict
 from b2b.extensions import db
 from b2b.services import mail_queue, permissions
@@ -16,11 +19,10 @@ from b2b.services.mail_queue import Notice
 from b2b.services.permissions import Action
 from b2b.web import context
 from b2b.web.admin import bp
-from b2b.web.admin.invitations import ButtonForm
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, now, writing
 from b2b.web.errors import say
-from b2b.web.forms import AtMost, Form
+from b2b.web.forms import AtMost, ButtonForm, Form
 
 LOOKS_EVERY = 3.0
 """Seconds for which a process does not ask again whether there is something to tell."""
@@ -104,34 +106,31 @@ def pause_mail() -> ResponseReturnValue:
     return redirect(url_for(".mail"), 303)
 
 
-@bp.post("/mail/resume")
-@allowed(Action.MANAGE_MAIL)
-def resume_mail() -> ResponseReturnValue:
-    """Let mail go out again."""
+def _press(what: Callable[[Session, Actor], object], done: str) -> ResponseReturnValue:
+    """Do what a button says and come back."""
     if ButtonForm().validate_on_submit():
         try:
             with writing() as session:
-                mail_queue.resume(session, actor())
-            flash(gettext("Mail goes out again."), "ok")
+                what(session, actor())
+            flash(done, "ok")
         except Conflict as error:
             flash(say(error), "info")
         _look_again()
     return redirect(url_for(".mail"), 303)
+
+
+@bp.post("/mail/resume")
+@allowed(Action.MANAGE_MAIL)
+def resume_mail() -> ResponseReturnValue:
+    """Let mail go out again."""
+    return _press(mail_queue.resume, gettext("Mail goes out again."))
 
 
 @bp.post("/mail/try")
 @allowed(Action.MANAGE_MAIL)
 def try_mail() -> ResponseReturnValue:
     """Try the mail server at once."""
-    if ButtonForm().validate_on_submit():
-        try:
-            with writing() as session:
-                mail_queue.try_now(session, actor())
-            flash(gettext("The mail server is being tried again."), "ok")
-        except Conflict as error:
-            flash(say(error), "info")
-        _look_again()
-    return redirect(url_for(".mail"), 303)
+    return _press(mail_queue.try_now, gettext("The mail server is being tried again."))
 
 
 @bp.post("/mail/<mail_id>/again")

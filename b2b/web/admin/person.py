@@ -32,12 +32,13 @@ from b2b.services.explanations import Finding, Weight
 from b2b.services.permissions import Action
 from b2b.web import context
 from b2b.web.admin import bp
-from b2b.web.admin.acting import ActionForm, act, posted
+from b2b.web.admin.acting import act, posted
 from b2b.web.admin.timeline import method_words, timeline
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, now, signed_in, writing
 from b2b.web.errors import say
-from b2b.web.forms import AtMost, Choice, Form, required
+from b2b.web.forms import AtMost, ButtonForm, Choice, Form
+from b2b.web.my_apps import ProfileForm
 from b2b.web.progress import invitation_rights, journey_of
 from b2b.web.words import stored
 
@@ -83,18 +84,10 @@ def invited_anew(person: User, invitation: Invitation | None) -> bool:
 # Profile -----------------------------------------------------------------------------------------
 
 
-class UserForm(Form):
+class UserForm(ProfileForm):
     """What an administrator may change about somebody."""
 
-    display_name = StringField(
-        lazy_gettext("Display name"), validators=[required(N_("Enter a name.")), AtMost(256)]
-    )
-    given_name = StringField(lazy_gettext("Given name"), validators=[AtMost(64)])
-    surname = StringField(lazy_gettext("Surname"), validators=[AtMost(64)])
-    company_name = StringField(lazy_gettext("Company"), validators=[AtMost(64)])
     department = StringField(lazy_gettext("Department"), validators=[AtMost(128)])
-    job_title = StringField(lazy_gettext("Job title"), validators=[AtMost(128)])
-    mobile_phone = StringField(lazy_gettext("Mobile phone"), validators=[AtMost(64)])
     preferred_language = StringField(lazy_gettext("Language"), validators=[AtMost(16)])
     usage_location = StringField(lazy_gettext("Country"), validators=[AtMost(2)])
     other_mails = TextAreaField(lazy_gettext("Other mail addresses"), validators=[AtMost(4000)])
@@ -259,7 +252,7 @@ def _stay_signed_in(session: Session, person: User) -> None:
 def grant_role(user_id: str) -> ResponseReturnValue:
     """Give a directory role; guests only after a warning."""
     back, role = url_for(".user_roles", user_id=as_uuid(user_id)), _role()
-    if not ActionForm().validate_on_submit():
+    if not ButtonForm().validate_on_submit():
         return redirect(back, 303)
     try:
         with writing() as session:

@@ -43,12 +43,13 @@ from b2b.services.user_listing import Filters
 from b2b.web import queries
 from b2b.web.admin import bp
 from b2b.web.admin import person as person_pages
-from b2b.web.admin.invitations import ButtonForm, say_what_was_done
+from b2b.web.admin.acting import act
+from b2b.web.admin.invitations import say_what_was_done
 from b2b.web.admin.timeline import timeline
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, writing
 from b2b.web.errors import say
-from b2b.web.forms import Form
+from b2b.web.forms import ButtonForm, Form
 from b2b.web.paging import around, cursor
 from b2b.web.progress import fragment, invitation_rights, journey_of, progress
 
@@ -329,14 +330,11 @@ def _act(
     user_id: str, what: Callable[[Session, Actor, UUID], User], done: str
 ) -> ResponseReturnValue:
     """Run one action of the page and come back with what it came to."""
-    if ButtonForm().validate_on_submit():
-        try:
-            with writing() as session:
-                person = what(session, actor(), as_uuid(user_id))
-            flash(gettext(done, name=person.display_name), "ok")
-        except Conflict as error:
-            flash(say(error), "bad")
-    return redirect(url_for(".user", user_id=user_id), 303)
+    return act(
+        url_for(".user", user_id=user_id),
+        lambda session, who: what(session, who, as_uuid(user_id)).display_name,
+        done,
+    )
 
 
 @bp.post("/users/<user_id>/block")
@@ -358,6 +356,17 @@ class DeleteForm(Form):
 
     confirmation = StringField(lazy_gettext("Type the address to confirm"))
 
+    def confirms(self, address: str) -> bool:
+        """Whether *address* was typed; what else was typed is an error beside the field."""
+        if not self.validate_on_submit():
+            return False
+        if fold(self.confirmation.data or "") == fold(address):
+            return True
+        self.put_error(
+            "confirmation", Invalid("confirmation", N_("This is not the address shown above."))
+        )
+        return False
+
 
 @bp.route("/users/<user_id>/delete", methods=["GET", "POST"])
 @allowed(Action.DELETE_USER)
@@ -366,15 +375,9 @@ def delete(user_id: str) -> ResponseReturnValue:
     person = users.read(db.session(), actor(), as_uuid(user_id))
     form = DeleteForm()
     address = person.mail or person.user_principal_name
-    if form.validate_on_submit():
-        if fold(form.confirmation.data or "") == fold(address):
-            return _act(
-                user_id,
-                users.remove,
-                N_("%(name)s is deleted and can be restored for 30 days."),
-            )
-        form.put_error(
-            "confirmation", Invalid("confirmation", N_("This is not the address shown above."))
+    if form.confirms(address):
+        return _act(
+            user_id, users.remove, N_("%(name)s is deleted and can be restored for 30 days.")
         )
     return render_template("admin/users/delete.html", person=person, address=address, form=form)
 
@@ -388,15 +391,11 @@ def erase(user_id: str) -> ResponseReturnValue:
         raise Conflict(N_("%(name)s is not deleted."), name=person.display_name)
     form = DeleteForm()
     address = person.mail or person.user_principal_name
-    if form.validate_on_submit():
-        if fold(form.confirmation.data or "") == fold(address):
-            with writing() as session:
-                name = users.erase(session, actor(), person.id)
-            flash(gettext("%(name)s is deleted for good.", name=name), "ok")
-            return redirect(url_for(".users", view="deleted"), 303)
-        form.put_error(
-            "confirmation", Invalid("confirmation", N_("This is not the address shown above."))
-        )
+    if form.confirms(address):
+        with writing() as session:
+            name = users.erase(session, actor(), person.id)
+        flash(gettext("%(name)s is deleted for good.", name=name), "ok")
+        return redirect(url_for(".users", view="deleted"), 303)
     return render_template("admin/users/delete.html", person=person, address=address, form=form)
 
 

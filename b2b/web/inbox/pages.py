@@ -36,7 +36,7 @@ from b2b.sink.search import BadQuery
 from b2b.sink.store import Counters, Page, Summary
 from b2b.web import context, errors
 from b2b.web.context import public
-from b2b.web.forms import Form
+from b2b.web.forms import ButtonForm
 from b2b.web.headers import as_letter
 from b2b.web.inbox import letters
 from b2b.web.inbox.mailbox import StoreUnavailable, find, mark_read, store
@@ -57,10 +57,6 @@ INVITATIONS = '"/redeem?rd="'
 
 _DOWNLOAD_POLICY = "sandbox; default-src 'none'"
 _ID = "<string(length=22):message_id>"
-
-
-class ButtonForm(Form):
-    """One button and its CSRF token."""
 
 
 # The list ----------------------------------------------------------------------------------------
