@@ -25,9 +25,10 @@ def answer(response: TestResponse) -> Any:
     return json.loads(response.data)
 
 
-def assert_text(response: TestResponse, status: int, words: str) -> None:
-    assert (response.status_code, response.get_data(as_text=True)) == (status, words)
+def said(response: TestResponse) -> tuple[int, str]:
+    """Status and words of an answer in plain text."""
     assert response.mimetype == "text/plain"
+    return response.status_code, response.get_data(as_text=True)
 
 
 def subjects(client: FlaskClient, query: str = "") -> list[str]:
@@ -127,7 +128,7 @@ def test_search_counts_what_matches(client: FlaskClient, mails: Mails) -> None:
 
 def test_search_without_a_query_is_400(client: FlaskClient, mails: Mails) -> None:
     for url in (f"{API}/search", f"{API}/search?query=+"):
-        assert_text(client.get(url), 400, "Error: no search query")
+        assert said(client.get(url)) == (400, "Error: no search query")
 
 
 # One message --------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def test_latest_is_the_newest_or_the_newest_found(client: FlaskClient, mails: Ma
     assert answer(found)["Subject"] == "Red"
     assert b"Subject: Blue" in client.get(f"{API}/message/latest/raw").data
     none = client.get(f"{API}/message/latest?query=green")
-    assert_text(none, 404, "Message not found")
+    assert said(none) == (404, "Message not found")
 
 
 def test_headers_by_canonical_name_undecoded(client: FlaskClient, mails: Mails) -> None:
@@ -282,7 +283,7 @@ def test_views(client: FlaskClient, mails: Mails) -> None:
     text = client.get(f"/mail/view/{message_id}.txt")
     assert (text.content_type, text.data) == ("text/plain; charset=utf-8", b"Good morning.\n")
     plain = mails.one()
-    assert_text(client.get(f"/mail/view/{plain}.html"), 404, "404 page not found")
+    assert said(client.get(f"/mail/view/{plain}.html")) == (404, "404 page not found")
     assert client.get("/mail/view/latest").headers["Location"] == f"/mail/{plain}"
 
 
@@ -300,17 +301,17 @@ def test_delete_without_ids_deletes_everything(
     client: FlaskClient, mails: Mails, body: bytes | None
 ) -> None:
     mails.add(letter(), letter())
-    assert_text(client.delete(f"{API}/messages", data=body), 200, "ok")
+    assert said(client.delete(f"{API}/messages", data=body)) == (200, "ok")
     assert mails.store.counters().total == 0
 
 
 def test_delete_by_ids_in_any_encoding(client: FlaskClient, mails: Mails) -> None:
     ids = mails.add(*(letter(f"{n}") for n in range(4)))
-    assert_text(client.delete(f"{API}/messages", json={"IDs": ids[:1]}), 200, "ok")
-    assert_text(client.delete(f"{API}/messages", json={"ids": ids[1:2]}), 200, "ok")
-    assert_text(client.delete(f"{API}/messages", data={"IDs": ids[2]}), 200, "ok")
+    assert said(client.delete(f"{API}/messages", json={"IDs": ids[:1]})) == (200, "ok")
+    assert said(client.delete(f"{API}/messages", json={"ids": ids[1:2]})) == (200, "ok")
+    assert said(client.delete(f"{API}/messages", data={"IDs": ids[2]})) == (200, "ok")
     assert subjects(client) == ["3"]
-    assert_text(client.delete(f"{API}/messages", json={"IDs": ["unknown", "a\x00"]}), 200, "ok")
+    assert said(client.delete(f"{API}/messages", json={"IDs": ["unknown", "a\x00"]})) == (200, "ok")
     assert subjects(client) == ["3"]
 
 
@@ -327,11 +328,11 @@ def test_a_body_that_cannot_be_read_deletes_nothing(
 def test_delete_what_a_search_finds(client: FlaskClient, mails: Mails) -> None:
     mails.add(letter("Red one"), letter("Red two"), letter("Blue"))
     response = client.delete(f"{API}/search?query=subject:%22red+one%22")
-    assert_text(response, 200, "ok")
+    assert said(response) == (200, "ok")
     assert subjects(client) == ["Blue", "Red two"]
     for query in ("", "subject:", "-"):
         refused = client.delete(f"{API}/search", query_string={"query": query})
-        assert_text(refused, 400, "Error: no search query")
+        assert said(refused) == (400, "Error: no search query")
     assert len(subjects(client)) == 2
 
 
@@ -353,7 +354,7 @@ def test_put_marks(
         name: [ids[at] for at in value] if isinstance(value, list) else value
         for name, value in body.items()
     }
-    assert_text(client.put(f"{API}/messages", json=chosen), 200, "ok")
+    assert said(client.put(f"{API}/messages", json=chosen)) == (200, "ok")
     assert subjects(client, "is:unread") == unread
 
 
@@ -429,12 +430,12 @@ def test_unknown_ids_and_paths_in_plain_words(client: FlaskClient, mails: Mails)
         f"/mail/view/{unknown}.html",
         f"/mail/view/{unknown}.txt",
     ):
-        assert_text(client.get(url), 404, "404 page not found")
+        assert said(client.get(url)) == (404, "404 page not found")
 
 
 def test_a_method_that_is_not_routed_is_405(client: FlaskClient, mails: Mails) -> None:
     response = client.post(f"{API}/messages")
-    assert_text(response, 405, "Method Not Allowed")
+    assert said(response) == (405, "Method Not Allowed")
     assert "DELETE" in response.headers["Allow"]
 
 
@@ -463,7 +464,7 @@ def test_info_and_health(client: FlaskClient, mails: Mails) -> None:
     }
     assert all(isinstance(value, int) for value in info["RuntimeStats"].values())
     for url in ("/mail/livez", "/mail/readyz"):
-        assert_text(client.get(url), 200, "")
+        assert said(client.get(url)) == (200, "")
 
 
 @pytest.mark.parametrize(
