@@ -5,6 +5,7 @@ schemas and a checksum of every member. It is written and read as a stream, what
 """
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -335,7 +336,7 @@ class Archive:
             self.stores: dict[str, dict[str, Any]] = manifest["stores"]
             self._check(manifest)
         except OSError as error:
-            if error.strerror is None:
+            if error.errno == errno.EINVAL:  # it points to places that no file has
                 raise self._damaged() from error
             raise BackupRefused(f"The backup {path} cannot be read: {error.strerror}.") from error
         except (*_BROKEN, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -410,7 +411,9 @@ def is_used(store: Store) -> bool:
     """
     if not store.exists or (store.file is not None and store.file.stat().st_size == 0):
         return False
-    engine = store.open(store.url)
+    # Not as the program opens it: nothing of somebody else's file is changed by looking.
+    plain = f"sqlite:///{store.file}"
+    engine = store.open(store.url) if store.file is None else create_engine(plain)
     try:
         with engine.connect() as connection:
             schema = _schema_of(store, connection)

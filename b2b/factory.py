@@ -77,6 +77,7 @@ def _derive(app: Flask, config: Config, keyring: Keyring) -> None:
     app.config.update(
         SECRET_KEY=cookie_keys[0],
         SECRET_KEY_FALLBACKS=cookie_keys[1:],
+        WTF_CSRF_SECRET_KEY=cookie_keys[::-1],  # the signer takes the last, checks with all
         TRUSTED_HOSTS=trusted,
         SESSION_COOKIE_NAME="__Host-b2b_browser" if https else "b2b_browser",
         SESSION_COOKIE_SECURE=https,
