@@ -44,6 +44,7 @@ from b2b.services import (
     owners,
     passwords,
     pictures,
+    profiles,
     redemption,
     sign_in,
     tenants,
@@ -457,7 +458,7 @@ def _accept(session: Session, woodgrove: Actor, user_id: UUID, home: User, at: d
     redemption.note_opened(session, guest, opened)
     redemption.note_signed_in(session, guest, opened)
     redemption.accept(session, guest, opened, sign_in.identity_for(account))
-    users.mark_profile_reviewed(session, guest, user_id)
+    profiles.mark_profile_reviewed(session, guest, user_id)
     session.execute(
         update(OutboxMessage)
         .where(OutboxMessage.about_id == invitation.id, OutboxMessage.state == MailState.QUEUED)

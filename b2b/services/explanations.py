@@ -31,10 +31,10 @@ from b2b.models.mail import EVERYWHERE
 from b2b.services import (
     addresses,
     applications,
+    deleted_users,
     invitation_states,
     policies,
     sign_in,
-    users,
 )
 
 RECENT = timedelta(days=7)
@@ -320,7 +320,8 @@ def facts_about(
         is_guest=user.is_guest,
         enabled=user.account_enabled,
         deleted_at=user.deleted_at,
-        restorable=user.deleted_at is not None and actor.now - user.deleted_at <= users.RESTORABLE,
+        restorable=user.deleted_at is not None
+        and actor.now - user.deleted_at <= deleted_users.RESTORABLE,
         signs_in_with=identity.label if identity else None,
         last_sign_in_at=user.last_sign_in_at,
         applications=len(applications.tiles(session, actor.tenant_id, user.id)),

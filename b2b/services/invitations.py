@@ -31,6 +31,7 @@ from b2b.services import (
     addresses,
     applications,
     audit,
+    deleted_users,
     groups,
     invitation_quotas,
     invitation_requests,
@@ -38,7 +39,6 @@ from b2b.services import (
     policies,
     sponsors,
     user_listing,
-    users,
 )
 from b2b.services import invitation_letters as letters
 from b2b.services.addresses import Address
@@ -131,7 +131,7 @@ def invite_many(
         session, actor, policy, tenant, addresses_text, request.address_rules
     )
     if people.deleted and not request.as_new:
-        lately = users.restorable(session, actor, sorted(people.deleted))
+        lately = deleted_users.restorable(session, actor, sorted(people.deleted))
         if lately:
             raise Restorable(list(lately.values()))
     if len(people.wanted) > 1 and request.display_name:

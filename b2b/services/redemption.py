@@ -45,6 +45,7 @@ from b2b.services import (
     invitation_requests,
     invitation_states,
     policies,
+    profiles,
     sessions,
     users,
 )
@@ -529,8 +530,8 @@ def _take_over(opened: Opened, identity: ExternalIdentity, now: datetime) -> lis
     values["preferred_language"] = identity.preferred_language
     changes = []
     for name, value in values.items():
-        title, _ = users.PROFILE[name]
-        taken = users.stated_value(name, value)
+        title, _ = profiles.PROFILE[name]
+        taken = profiles.stated(name, value)
         if taken and taken != getattr(user, name):
             changes.append(Change(title, getattr(user, name), taken))
             setattr(user, name, taken)

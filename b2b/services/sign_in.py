@@ -27,7 +27,7 @@ from b2b.models import (
 )
 from b2b.models.base import Id
 from b2b.prepared import Prepared
-from b2b.services import addresses, attempts, audit, passwords, users
+from b2b.services import addresses, attempts, audit, passwords, profiles, users
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Entry
 
@@ -432,8 +432,8 @@ def make_account(
     """
     if not may_make_account(session, identity):
         raise Denied(N_("Prove the address with a mailed code first."))
-    given = users.profile_value("given_name", given_name)
-    family = users.profile_value("surname", surname)
+    given = profiles.value_of("given_name", given_name)
+    family = profiles.value_of("surname", surname)
     if given is None:
         raise Invalid("given_name", N_("Enter a name."))
     tenant = consumer_tenant(session)

@@ -14,7 +14,15 @@ from sqlalchemy.orm import Session
 from b2b.actor import Actor
 from b2b.errors import N_, Conflict, Denied, Invalid, NotFound, Refused
 from b2b.models import Group, User
-from b2b.services import audit, groups, invitation_handling, permissions, policies, users
+from b2b.services import (
+    audit,
+    deleted_users,
+    groups,
+    invitation_handling,
+    permissions,
+    policies,
+    users,
+)
 from b2b.services.permissions import Action
 
 AT_ONCE = 50
@@ -41,8 +49,8 @@ _ACTIONS = {
 _DO: dict[Together, Callable[[Session, Actor, UUID], Any]] = {
     Together.BLOCK: users.block,
     Together.UNBLOCK: users.unblock,
-    Together.DELETE: users.remove,
-    Together.RESTORE: users.restore,
+    Together.DELETE: deleted_users.remove,
+    Together.RESTORE: deleted_users.restore,
     Together.RESEND: invitation_handling.resend,
 }
 

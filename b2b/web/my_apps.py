@@ -20,7 +20,7 @@ from wtforms import StringField
 from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
-from b2b.services import access_panel, policies, redemption, sign_in, users, visibility
+from b2b.services import access_panel, policies, profiles, redemption, sign_in, users, visibility
 from b2b.services.addresses import parse_domain
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
@@ -191,10 +191,10 @@ def profile() -> ResponseReturnValue:
         form.preferred_language.data = (user.preferred_language or "").split("-")[0]
     if form.validate_on_submit():
         with form.reporting(Conflict):
-            values = {name: form[name].data for name in form.data if name in users.PROFILE}
+            values = {name: form[name].data for name in form.data if name in profiles.PROFILE}
             with writing() as database_session:
-                users.update_profile(database_session, actor(), user.id, **values)
-                users.mark_profile_reviewed(database_session, actor(), user.id)
+                profiles.update_profile(database_session, actor(), user.id, **values)
+                profiles.mark_profile_reviewed(database_session, actor(), user.id)
             session.pop("language", None)
             flash(gettext("Your profile is saved."), "ok")
             return redirect(_way_on() if first else url_for(".profile"), 303)
@@ -215,7 +215,7 @@ def skip_profile() -> ResponseReturnValue:
     """Leave the profile as it was taken over; it is not offered again."""
     if ButtonForm().validate_on_submit():
         with writing() as database_session:
-            users.mark_profile_reviewed(database_session, actor(), _own_id())
+            profiles.mark_profile_reviewed(database_session, actor(), _own_id())
     return redirect(_way_on(), 303)
 
 

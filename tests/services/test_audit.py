@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from b2b import worker
 from b2b.extensions import db
 from b2b.models import AuditEvent, AuditSequence, Invitation, OutboxMessage, User
-from b2b.services import audit, redemption, users
+from b2b.services import audit, deleted_users, profiles, redemption, users
 from b2b.services.audit import Activity, Change, Entry
 from tests import factories
 from tests.cast import Cast, acting
@@ -148,9 +148,9 @@ def test_a_change_that_cannot_be_audited_does_not_happen(
             elif change == "block":
                 users.block(session, john, cast.adele)
             elif change == "delete":
-                users.remove(session, john, sam.user_id)
+                deleted_users.remove(session, john, sam.user_id)
             else:
-                users.update_profile(session, john, cast.adele, display_name="X")
+                profiles.update_profile(session, john, cast.adele, display_name="X")
 
     def everything() -> list[object]:
         state: list[object] = []

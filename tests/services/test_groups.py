@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from b2b.errors import Conflict, Denied, Invalid, NotFound
 from b2b.models import AuditEvent, Group, Membership, Owner, Role, User, UserType, fold, new_id
-from b2b.services import groups, invitations, owners, resources, users
+from b2b.services import deleted_users, groups, invitations, owners, profiles, resources
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock
@@ -235,7 +235,7 @@ def test_deleted_people_are_neither_shown_nor_added(
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     groups.add_member(session, john, cast.partners, cast.adele)
     own(session, cast, cast.partners, cast.adele, clock.now)
-    users.remove(session, john, cast.adele)
+    deleted_users.remove(session, john, cast.adele)
     session.flush()
     partners = groups.get(session, john, cast.partners)
     assert groups.members(session, john, partners).total == 0
@@ -243,7 +243,7 @@ def test_deleted_people_are_neither_shown_nor_added(
     with pytest.raises(NotFound):
         groups.add_member(session, john, groups.create(session, john, display_name="B").id,
                           cast.adele)  # fmt: skip
-    users.restore(session, john, cast.adele)
+    deleted_users.restore(session, john, cast.adele)
     session.flush()
     assert names(groups.members(session, john, partners)) == ["Adele Vance"], "as it was"
 
@@ -292,7 +292,7 @@ def test_members_are_paged_by_name_also_after_somebody_is_renamed(
     assert names(first)[:2] == ["Adele Vance", "guest00"]
     assert first.total == 51
     assert names(groups.members(session, john, partners, after=first.after)) == ["guest49"]
-    users.update_profile(session, john, cast.adele, display_name="Zelda Vance")
+    profiles.update_profile(session, john, cast.adele, display_name="Zelda Vance")
     session.flush()
     first = groups.members(session, john, partners)
     assert names(first)[0] == "guest00"

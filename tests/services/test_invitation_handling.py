@@ -25,7 +25,7 @@ from b2b.models import (
     Role,
     User,
 )
-from b2b.services import invitation_handling, invitation_listing, redemption, users
+from b2b.services import deleted_users, invitation_handling, invitation_listing, redemption
 from b2b.services.invitation_handling import Handling, NotAll
 from b2b.services.invitations import Invited
 from b2b.services.redemption import Standing
@@ -109,7 +109,7 @@ def bring_to(session: Session, cast: Cast, invited: Invited, state: str) -> date
         case "cancelled":
             invitation_handling.cancel(session, at(session, cast, now), invited.user_id)
         case "deleted":
-            users.remove(session, at(session, cast, now), invited.user_id)
+            deleted_users.remove(session, at(session, cast, now), invited.user_id)
     session.flush()
     return now
 

@@ -23,7 +23,7 @@ from b2b.models import (
     UserType,
     new_id,
 )
-from b2b.services import invitation_handling, invitation_listing, user_listing, users
+from b2b.services import deleted_users, invitation_handling, invitation_listing, user_listing
 from b2b.services.invitation_listing import Filters, Page
 from b2b.services.invitation_states import InvitationState
 from tests import factories
@@ -238,7 +238,7 @@ def test_a_row_says_how_far_its_mail_has_come(
 def test_a_deleted_person_is_told_from_the_others(
     session: Session, cast: Cast, john: Actor, everybody: Any
 ) -> None:
-    users.remove(session, john, everybody["pending"].user_id)
+    deleted_users.remove(session, john, everybody["pending"].user_id)
     session.flush()
     rows = invitation_listing.listing(session, john, Filters(search="pending")).rows
     assert [row.deleted_at for row in rows] == [john.now]

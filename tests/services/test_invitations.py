@@ -30,7 +30,13 @@ from b2b.models import (
     UserType,
     fold,
 )
-from b2b.services import invitation_handling, invitation_quotas, invitations, tenants, users
+from b2b.services import (
+    deleted_users,
+    invitation_handling,
+    invitation_quotas,
+    invitations,
+    tenants,
+)
 from b2b.services.invitations import Result
 from b2b.services.invitees import InvalidAddresses
 from tests import factories
@@ -559,7 +565,7 @@ def test_a_deleted_guest_who_is_invited_again_is_a_new_object(
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     first = factories.invite(session, cast, clock.now)
     old = factories.link_of(session, cast.woodgrove, first.user_id)
-    users.remove(session, john, first.user_id)
+    deleted_users.remove(session, john, first.user_id)
     session.flush()
     again = factories.invite(session, cast, clock.now)
     assert again.result is Result.INVITED
@@ -644,7 +650,7 @@ def test_resend_and_copy_are_refused_where_they_make_no_sense(
     accepted = factories.invite(session, cast, clock.now, "a@partner.example")
     factories.accept(session, cast, accepted, clock.now)
     deleted = factories.invite(session, cast, clock.now, "d@partner.example")
-    users.remove(session, john, deleted.user_id)
+    deleted_users.remove(session, john, deleted.user_id)
     blocked = factories.invite(session, cast, clock.now, "b@blocked.example")
     pending = factories.invite(session, cast, clock.now, "p@partner.example")
     factories.set_policy(

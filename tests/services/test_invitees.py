@@ -22,7 +22,14 @@ from b2b.models import (
     User,
     UserType,
 )
-from b2b.services import addresses, invitation_quotas, invitation_results, invitations, users
+from b2b.services import (
+    addresses,
+    deleted_users,
+    invitation_quotas,
+    invitation_results,
+    invitations,
+    users,
+)
 from b2b.services.invitations import Result
 from b2b.services.invitees import InvalidAddresses
 from tests import factories
@@ -186,19 +193,19 @@ def test_a_deleted_guest_can_be_restored_for_thirty_days_and_by_whom_that_is_all
     """decisions.md, … of a soft-deleted guest"""
     invited = factories.invite(session, cast, clock.now, display_name="Sam Oogle")
     john = acting(session, cast.woodgrove, cast.john, clock.now)
-    assert users.restorable(session, john, [SAM]) == {}
-    users.remove(session, john, invited.user_id)
+    assert deleted_users.restorable(session, john, [SAM]) == {}
+    deleted_users.remove(session, john, invited.user_id)
     session.flush()
-    found = users.restorable(session, john, [SAM, "other@gmail.com"])
+    found = deleted_users.restorable(session, john, [SAM, "other@gmail.com"])
     assert {key: (row.id, row.display_name) for key, row in found.items()} == {
         SAM: (invited.user_id, "Sam Oogle")
     }
     adele = acting(session, cast.woodgrove, cast.adele, clock.now)
-    assert users.restorable(session, adele, [SAM]) == {}
+    assert deleted_users.restorable(session, adele, [SAM]) == {}
     otto = acting(session, cast.contoso, cast.otto, clock.now)
-    assert users.restorable(session, otto, [SAM]) == {}
+    assert deleted_users.restorable(session, otto, [SAM]) == {}
     later = acting(session, cast.woodgrove, cast.john, clock.advance(days=30))
-    assert users.restorable(session, later, [SAM]) == {}
+    assert deleted_users.restorable(session, later, [SAM]) == {}
 
 
 # Names that were pasted -------------------------------------------------------------------------
@@ -447,7 +454,7 @@ def test_a_link_is_shown_to_its_inviter_and_to_who_handles_invitations_while_it_
     assert invitation_results.lines(session, adele, people)[mine.user_id].link == link
     factories.accept(session, cast, mine, clock.now)
     assert shown(adele)[mine.user_id] is False
-    users.remove(session, john, hers.user_id)
+    deleted_users.remove(session, john, hers.user_id)
     session.flush()
     assert set(shown(john)) == {mine.user_id}
     assert count(session, Membership) == 0

@@ -8,7 +8,7 @@ from b2b.actor import Actor, ExternalIdentity
 from b2b.errors import Conflict, Denied, Invalid, NotFound
 from b2b.models import AuditEvent, Role, User
 from b2b.models import Session as SignedIn
-from b2b.services import leaving, sessions, sign_in, users
+from b2b.services import deleted_users, leaving, sessions, sign_in, users
 from b2b.services.leaving import Hindrance
 from tests import factories
 from tests.cast import Cast, acting
@@ -60,7 +60,7 @@ def test_whoever_leaves_is_out_at_once_and_may_be_brought_back(
     assert (event.activity, event.actor_id, event.target_id) == (
         "Leave organization", user.id, user.id,
     )  # fmt: skip
-    users.restore(session, acting(session, cast.woodgrove, cast.john, clock.now), user.id)
+    deleted_users.restore(session, acting(session, cast.woodgrove, cast.john, clock.now), user.id)
     session.flush()
     assert [place.tenant_id for place in sign_in.places(session, identity)] == [
         cast.contoso,

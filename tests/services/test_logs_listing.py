@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from b2b.errors import Denied, NotFound
 from b2b.models import ActorKind, AuditEvent, Role, SignIn, new_id
-from b2b.services import audit_listing, log_listing, sign_in_listing, users
+from b2b.services import audit_listing, deleted_users, log_listing, sign_in_listing, users
 from b2b.services.audit import Activity
 from b2b.services.audit_listing import Filters as AuditFilters
 from b2b.services.sign_in_listing import Filters as SignInFilters
@@ -246,7 +246,7 @@ def test_people_are_named_by_id_sign_in_name_or_address(
         assert found.id == sam.user_id
     for text in (str(cast.otto), "otto.brandt@contoso.example", "nobody", str(new_id())):
         assert users.named(session, john, text) is None
-    users.remove(session, john, sam.user_id)
+    deleted_users.remove(session, john, sam.user_id)
     found = users.named(session, john, "gsamoogle@gmail.com")
     assert found is not None
     assert found.id == sam.user_id

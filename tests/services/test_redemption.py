@@ -29,6 +29,7 @@ from b2b.models import (
     User,
 )
 from b2b.services import (
+    deleted_users,
     invitation_handling,
     invitations,
     passwords,
@@ -272,7 +273,7 @@ def test_links_that_cannot_be_used_answer_alike(session: Session, cast: Cast, cl
     assert leads_to(cast.woodgrove, found.id, newer) is None
     session.execute(update(Invitation).values(cancelled_at=None))
     assert leads_to(cast.woodgrove, found.id, newer) is not None
-    users.remove(session, john, invited.user_id)
+    deleted_users.remove(session, john, invited.user_id)
     session.flush()
     assert leads_to(cast.woodgrove, found.id, newer) is None
 
@@ -371,7 +372,7 @@ def test_whatever_happens_between_reading_and_accepting_wins(
         elif transition == "cancelled":
             session.execute(update(Invitation).values(cancelled_at=clock.now))
         elif transition == "deleted":
-            users.remove(session, john, invited.user_id)
+            deleted_users.remove(session, john, invited.user_id)
         elif transition == "blocked":
             users.block(session, john, invited.user_id)
         elif transition == "domain blocked":

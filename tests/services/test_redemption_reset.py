@@ -20,6 +20,7 @@ from b2b.models import (
 from b2b.models import Session as SessionRow
 from b2b.services import (
     applications,
+    deleted_users,
     groups,
     redemption,
     redemption_reset,
@@ -191,7 +192,7 @@ def test_what_cannot_be_reset_says_why(
     users.block(session, john, sam)
     with pytest.raises(Conflict, match="Allow sign-in first"):
         redemption_reset.reset(session, john, sam, address=SAM)
-    users.remove(session, john, sam)
+    deleted_users.remove(session, john, sam)
     with pytest.raises(Conflict, match="is deleted"):
         redemption_reset.reset(session, john, sam, address=SAM)
     factories.set_policy(session, cast.woodgrove, allow_invites_from=AllowInvitesFrom.NONE)

@@ -12,7 +12,7 @@ from b2b.errors import Conflict, Denied, NotFound
 from b2b.extensions import db
 from b2b.models import AuditEvent, DirectoryRoleAssignment, Role, User
 from b2b.models import Session as SessionRow
-from b2b.services import permissions, roles, sessions, users
+from b2b.services import deleted_users, permissions, roles, sessions, users
 from b2b.services.permissions import Action
 from b2b.services.roles import GuestWarning
 from tests import factories
@@ -165,7 +165,7 @@ def test_a_guest_gets_a_role_only_when_it_is_meant(
     assert roles.of_user(session, cast.woodgrove, sam.user_id) == {GI}
 
 
-@pytest.mark.parametrize("change", [users.block, users.remove])
+@pytest.mark.parametrize("change", [users.block, deleted_users.remove])
 def test_whoever_may_not_sign_in_gets_no_role(
     session: Session, cast: Cast, clock: Clock, change: Any
 ) -> None:

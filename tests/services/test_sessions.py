@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from b2b.models import Role, User
 from b2b.models import Session as SessionRow
-from b2b.services import sessions, users
+from b2b.services import deleted_users, sessions, users
 from b2b.services.sessions import Live
 from tests import factories
 from tests.cast import Cast, acting
@@ -136,7 +136,7 @@ def test_signing_out_ends_one_browser_only(session: Session, cast: Cast, clock: 
     assert find(session, there, clock.now) is not None
 
 
-@pytest.mark.parametrize("what", [users.block, users.remove])
+@pytest.mark.parametrize("what", [users.block, deleted_users.remove])
 def test_whoever_is_blocked_or_deleted_is_out_with_the_next_request(
     session: Session, cast: Cast, clock: Clock, what: Any
 ) -> None:
@@ -145,7 +145,7 @@ def test_whoever_is_blocked_or_deleted_is_out_with_the_next_request(
     john = acting(session, cast.woodgrove, cast.john, clock.advance(minutes=1))
     what(session, john, cast.adele)
     assert find(session, secret, clock.now) is None
-    back = users.unblock if what is users.block else users.restore
+    back = users.unblock if what is users.block else deleted_users.restore
     back(session, john, cast.adele)
     assert find(session, secret, clock.now) is None
     assert find(session, of_adele(session, cast, clock.advance(minutes=1)), clock.now) is not None
@@ -164,7 +164,7 @@ def test_a_session_older_than_the_last_sign_out_everywhere_is_nobody(
     assert find(session, secret, clock.now) is None
 
 
-@pytest.mark.parametrize("what", [users.block, users.remove])
+@pytest.mark.parametrize("what", [users.block, deleted_users.remove])
 def test_blocking_somebody_at_home_ends_his_sessions_as_a_guest_elsewhere(
     session: Session, cast: Cast, clock: Clock, what: Any
 ) -> None:

@@ -1,5 +1,6 @@
 """Signing in: the way for an address, the password, personal accounts, and where one may go."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from b2b.actor import ExternalIdentity
 from b2b.errors import Conflict, Denied, Invalid
 from b2b.models import Domain, Provider, SignIn, Tenant, TenantKind, User
-from b2b.services import addresses, passwords, sign_in, users
+from b2b.services import addresses, deleted_users, passwords, sign_in, users
 from b2b.services.sign_in import Method
 from tests import factories
 from tests.cast import Cast, acting
@@ -156,7 +157,7 @@ def test_an_account_needs_a_verified_domain_and_a_person_who_is_there(
         update(Domain).where(Domain.name == "woodgrove.example").values(verified_at=START)
     )
     john = acting(session, cast.woodgrove, cast.john, clock.now)
-    users.remove(session, john, cast.adele)
+    deleted_users.remove(session, john, cast.adele)
     session.flush()
     assert sign_in.account_of(session, adele) is None
 
@@ -369,15 +370,15 @@ def test_an_identity_may_go_home_and_wherever_it_is_an_accepted_guest(
     assert sign_in.place_in(session, otto, cast.woodgrove).user_id == invited.user_id
 
 
-@pytest.mark.parametrize("what", ["block", "remove"])
+@pytest.mark.parametrize("what", [users.block, deleted_users.remove])
 def test_where_one_is_blocked_or_deleted_is_no_place_to_go(
-    session: Session, cast: Cast, clock: Clock, what: str
+    session: Session, cast: Cast, clock: Clock, what: Callable[..., User]
 ) -> None:
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     otto = factories.hosted(session, OTTO)
     invited = factories.invite(session, cast, clock.now, OTTO)
     factories.accept(session, cast, invited, clock.now, otto)
-    getattr(users, what)(session, john, invited.user_id)
+    what(session, john, invited.user_id)
     session.flush()
     assert [place.tenant_id for place in sign_in.places(session, otto)] == [cast.contoso]
 

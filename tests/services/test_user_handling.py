@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from b2b.errors import Denied, Invalid, NotFound
 from b2b.models import Role, User
-from b2b.services import groups, user_handling, users
+from b2b.services import deleted_users, groups, user_handling
 from b2b.services.user_handling import NotAll, Together
 from tests import factories
 from tests.cast import Cast, acting
@@ -122,7 +122,7 @@ def test_invitations_are_sent_again_or_it_is_said_why_not(
     user_handling.handle(session, john, Together.RESEND, three)
     after = [factories.invitation_of(session, cast.woodgrove, one).version for one in three]
     assert (before, after) == ([1, 1, 1], [2, 2, 2])
-    users.remove(session, john, three[2])
+    deleted_users.remove(session, john, three[2])
     with pytest.raises(NotAll) as refused:
         user_handling.handle(session, john, Together.RESEND, [three[0], three[2], cast.adele])
     assert [str(one.refusal or "") for one in refused.value.verdicts] == [

@@ -9,7 +9,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
 from b2b.models import ExternalUserState, Source, User, UserType, new_id
-from b2b.services import tenants, user_listing, users
+from b2b.services import deleted_users, tenants, user_listing, users
 from b2b.services.user_listing import Filters
 from tests import factories
 from tests.cast import Cast, acting
@@ -40,7 +40,7 @@ def people(session: Session, cast: Cast, clock: Clock) -> dict[str, UUID]:
     made["blocked"] = guest("Eva Nováková", "eva@nordlicht.example")
     users.block(session, john, made["blocked"])
     made["deleted"] = guest("Old Guest", "old@partner.example")
-    users.remove(session, john, made["deleted"])
+    deleted_users.remove(session, john, made["deleted"])
     made["synced"] = tenants.add_person(
         session, john, user_principal_name="priya.nair@woodgrove.example",
         display_name="Priya Nair", user_type=UserType.GUEST, source=Source.ON_PREMISES,
@@ -194,7 +194,7 @@ def test_a_page_survives_that_people_come_and_go(
     john = acting(session, cast.woodgrove, cast.john, clock.now)
     first = user_listing.listing(session, john, Filters(), limit=10)
     seen = [row.id for row in first.rows]
-    users.remove(session, john, seen[-1])  # the very person that the cursor names
+    deleted_users.remove(session, john, seen[-1])  # the very person that the cursor names
     session.flush()
     second = user_listing.listing(session, john, Filters(), after=first.after, limit=1000)
     rest = [row.id for row in second.rows]

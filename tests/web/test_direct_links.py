@@ -11,7 +11,7 @@ from sqlalchemy import update
 from b2b import worker
 from b2b.extensions import db
 from b2b.models import AllowInvitesFrom, DomainList, Invitation, User
-from b2b.services import users
+from b2b.services import deleted_users, users
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock, Mailroom
@@ -142,7 +142,7 @@ def test_a_direct_link_opens_no_more_than_the_mails(
         if state == "cancelled":
             session.execute(update(Invitation).values(cancelled_at=clock.now))
         elif state == "deleted":
-            users.remove(session, john, user_id)
+            deleted_users.remove(session, john, user_id)
         elif state == "blocked":
             users.block(session, john, user_id)
         elif state == "domain blocked":
@@ -251,7 +251,9 @@ def test_when_the_inviter_is_gone_somebody_else_is_asked_and_told(
         user_id = invitations.invite(session, adele, address=OTTO).user_id
     url = link(app, cast, user_id)
     with app.app_context(), worker.transaction() as session:
-        users.remove(session, acting(session, cast.woodgrove, cast.john, clock.now), cast.adele)
+        deleted_users.remove(
+            session, acting(session, cast.woodgrove, cast.john, clock.now), cast.adele
+        )
     page = Browser(app).get(url)
     assert page.h1 == "Adele Vance invites you to WoodGrove"
     clock.advance(days=31)

@@ -23,7 +23,7 @@ from b2b.models import (
     User,
     UserType,
 )
-from b2b.services import groups, owners, users
+from b2b.services import deleted_users, groups, owners
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock, Mailroom
@@ -367,7 +367,7 @@ def test_internal_guests_and_deleted_people_are_told_apart(
     with app.app_context(), worker.transaction() as session:
         session.execute(update(User).where(User.id == cast.adele).values(user_type=UserType.GUEST))
         invited = factories.invite(session, cast, clock.now)
-        users.remove(
+        deleted_users.remove(
             session, acting(session, cast.woodgrove, cast.john, clock.now), invited.user_id
         )
     page = submit(john, "adele.vance@woodgrove.example")
@@ -389,7 +389,7 @@ def test_a_deleted_guest_is_restored_from_the_form(
     """decisions.md, … of a soft-deleted guest: Restore first"""
     with app.app_context(), worker.transaction() as session:
         invited = factories.invite(session, cast, clock.now)
-        users.remove(
+        deleted_users.remove(
             session, acting(session, cast.woodgrove, cast.john, clock.now), invited.user_id
         )
     offered = submit(john)
@@ -410,7 +410,7 @@ def test_who_may_not_restore_makes_a_new_guest_at_once(
 ) -> None:
     with app.app_context(), worker.transaction() as session:
         invited = factories.invite(session, cast, clock.now)
-        users.remove(
+        deleted_users.remove(
             session, acting(session, cast.woodgrove, cast.john, clock.now), invited.user_id
         )
     page = submit(adele)

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from b2b import worker
 from b2b.extensions import db
 from b2b.models import DomainList, Identity, Invitation, OutboxMessage, Tenant, User
-from b2b.services import invitation_handling, invitations, users
+from b2b.services import deleted_users, invitation_handling, invitations, users
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock, Mailroom
@@ -86,7 +86,9 @@ def test_unknown_altered_superseded_cancelled_and_foreign_links_show_the_same_pa
     pages["cancelled"] = Browser(app).get(link(app, cast, user_id))
     with app.app_context(), worker.transaction() as session:
         session.execute(update(Invitation).values(cancelled_at=None))
-        users.remove(session, acting(session, cast.woodgrove, cast.john, clock.now), user_id)
+        deleted_users.remove(
+            session, acting(session, cast.woodgrove, cast.john, clock.now), user_id
+        )
     pages["of a deleted person"] = Browser(app).get(link(app, cast, user_id))
     shown = {masked(page.response.get_data(as_text=True)) for page in pages.values()}
     assert {page.status for page in pages.values()} == {404}
@@ -270,7 +272,7 @@ def test_what_happens_meanwhile_stops_the_guest_at_the_next_step(
         elif transition == "cancelled":
             session.execute(update(Invitation).values(cancelled_at=clock.now))
         elif transition == "deleted":
-            users.remove(session, john, user_id)
+            deleted_users.remove(session, john, user_id)
         elif transition == "blocked":
             users.block(session, john, user_id)
         elif transition == "domain blocked":

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from b2b import create_app, worker
 from b2b.extensions import db
 from b2b.models import OutboxMessage, SignIn, User
-from b2b.services import users
+from b2b.services import deleted_users, users
 from config import Config
 from tests import factories
 from tests.cast import Cast, acting
@@ -469,7 +469,7 @@ def test_somebody_who_is_a_guest_nowhere_is_told_so(
     code = code_in(mailroom.sources("sam@partner.example")[-1])
     with app.app_context(), worker.transaction() as session:
         john = acting(session, cast.woodgrove, cast.john, clock.now)
-        users.remove(session, john, user_id)
+        deleted_users.remove(session, john, user_id)
     page = page.submit("/signin/code", code=code)
     assert page.path == "/myapps"
     assert "WoodGrove" not in page.text

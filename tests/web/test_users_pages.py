@@ -11,7 +11,7 @@ from sqlalchemy import update
 from b2b import worker
 from b2b.extensions import db
 from b2b.models import Role, User
-from b2b.services import tenants, users
+from b2b.services import deleted_users, tenants, users
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock
@@ -246,7 +246,7 @@ def test_the_state_of_an_invitation_is_told_on_list_and_page(
         elif what == "blocked":
             users.block(session, actor, sam)
         elif what == "deleted":
-            users.remove(session, actor, sam)
+            deleted_users.remove(session, actor, sam)
         elif what == "accepted":
             opened = factories.open_link(
                 session, factories.link_of(session, cast.woodgrove, sam), clock.now

@@ -21,6 +21,7 @@ from b2b.services import (
     invitation_handling,
     permissions,
     policies,
+    profiles,
     redemption_reset,
     roles,
     sessions,
@@ -111,9 +112,9 @@ def edit_user(user_id: str) -> ResponseReturnValue:
         form.user_type.data = str(person.user_type)
     if form.validate_on_submit():
         with form.reporting(Conflict):
-            profile = {name: form[name].data for name in form.data if name in users.PROFILE}
+            profile = {name: form[name].data for name in form.data if name in profiles.PROFILE}
             with writing() as session:
-                users.update_user(
+                profiles.update_user(
                     session,
                     actor(),
                     person.id,

@@ -24,6 +24,7 @@ from b2b.models import (
 )
 from b2b.services import (
     applications,
+    deleted_users,
     groups,
     invitation_handling,
     permissions,
@@ -377,7 +378,9 @@ def delete(user_id: str) -> ResponseReturnValue:
     address = person.mail or person.user_principal_name
     if form.confirms(address):
         return _act(
-            user_id, users.remove, N_("%(name)s is deleted and can be restored for 30 days.")
+            user_id,
+            deleted_users.remove,
+            N_("%(name)s is deleted and can be restored for 30 days."),
         )
     return render_template("admin/users/delete.html", person=person, address=address, form=form)
 
@@ -393,7 +396,7 @@ def erase(user_id: str) -> ResponseReturnValue:
     address = person.mail or person.user_principal_name
     if form.confirms(address):
         with writing() as session:
-            name = users.erase(session, actor(), person.id)
+            name = deleted_users.erase(session, actor(), person.id)
         flash(gettext("%(name)s is deleted for good.", name=name), "ok")
         return redirect(url_for(".users", view="deleted"), 303)
     return render_template("admin/users/delete.html", person=person, address=address, form=form)
@@ -403,4 +406,4 @@ def erase(user_id: str) -> ResponseReturnValue:
 @allowed(Action.DELETE_USER)
 def restore(user_id: str) -> ResponseReturnValue:
     """Bring a deleted person back."""
-    return _act(user_id, users.restore, N_("%(name)s is back."))
+    return _act(user_id, deleted_users.restore, N_("%(name)s is back."))
