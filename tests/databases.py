@@ -1,6 +1,7 @@
 """Real databases for tests: a SQLite file copied from a migrated one, and a real PostgreSQL."""
 
 import itertools
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -10,10 +11,43 @@ from pathlib import Path
 
 import pgserver
 import psycopg
+from sqlalchemy import Connection, NullPool, create_engine, select
 
 from b2b import database
+from b2b.models import Base
 
 _numbers = itertools.count()
+
+
+@contextmanager
+def reading(url: str) -> Iterator[Connection]:
+    """A connection of one's own to a directory, for looking only."""
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def contents(url: str) -> dict[str, list[str]]:
+    """Every row of every table of the directory, as values."""
+    with reading(url) as connection:
+        return {
+            table.name: sorted(repr(tuple(row)) for row in connection.execute(select(table)))
+            for table in Base.metadata.sorted_tables
+        }
+
+
+@contextmanager
+def full_disk(*, room: int = 4096) -> Iterator[None]:
+    """No file of this process grows beyond *room* bytes: SQLite meets what a quota brings about."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class SQLiteTemplate:
@@ -74,6 +108,14 @@ class PostgresTemplate:
             yield self.url(name)
         finally:
             self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def restart(self) -> None:
+        """Stop at once, as an operator would, and start again; who is connected is cut off."""
+        self._admin.close()
+        pgserver.pg_ctl(
+            ["-w", "-m", "fast", "restart"], pgdata=self._folder, user=self._server.system_user
+        )
+        self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
 
     def close(self) -> None:
         """Stop the server."""

@@ -3,12 +3,13 @@
 import dataclasses
 import itertools
 import json
+import socket
 import stat
 import threading
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -35,13 +36,14 @@ from b2b.models import (
     UserToken,
 )
 from b2b.models import Session as SignedIn
-from b2b.services import jobs, signing_keys
+from b2b.services import invitation_quotas, jobs, signing_keys
 from b2b.sink import tables as mail_tables
 from b2b.sink.store import Arrival, Store
 from config import Config
 from tests import factories
-from tests.cast import Cast
+from tests.cast import Cast, make_cast
 from tests.conftest import Clock, Mailroom
+from tests.databases import contents, full_disk, reading
 from tests.factories import SAM
 from tests.letters import link_in
 from tests.pages import Browser
@@ -128,25 +130,6 @@ def elsewhere(tmp_path: Path, new_database: NewDatabase) -> Iterator[Callable[..
             with app.app_context():
                 db.session.remove()
                 db.engine.dispose()
-
-
-@contextmanager
-def reading(url: str) -> Iterator[Any]:
-    engine = create_engine(url)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def contents(url: str) -> dict[str, list[str]]:
-    """Every row of every table of the directory, as values."""
-    with reading(url) as connection:
-        return {
-            table.name: sorted(repr(tuple(row)) for row in connection.execute(select(table)))
-            for table in Base.metadata.sorted_tables
-        }
 
 
 @pytest.fixture
@@ -331,9 +314,6 @@ def test_a_backup_under_load_is_one_instant_and_holds_up_nobody(
             faults.append(error)
             many.set()
 
-    app.config["RATE_LIMITS"] = "off"
-    from b2b.services import invitation_quotas
-
     invitation_quotas.configure(None)
     writers = [threading.Thread(target=invite, args=(number,)) for number in range(2)]
     for writer in writers:
@@ -394,8 +374,6 @@ def test_keys_from_the_environment_are_never_written_anywhere(
     app = create_app(Config(**settings, SECRET_KEYS=[secret]))
     file = tmp_path / "b2b.backup"
     with app.app_context(), worker.transaction() as session:
-        from tests.cast import make_cast
-
         make_cast(session, clock.now)
     assert "they are in SECRET_KEYS" in done(app, "backup", str(file)).stdout
     with zipfile.ZipFile(file) as archive:
@@ -543,8 +521,6 @@ def test_a_program_that_runs_is_not_restored_under(
     app: Flask, busy: Browser, tmp_path: Path
 ) -> None:
     """REL-15"""
-    import socket
-
     file = tmp_path / "b2b.backup"
     done(app, "backup", str(file))
     with socket.socket() as taken:
@@ -580,19 +556,13 @@ def test_a_backup_that_cannot_be_written_leaves_nothing_behind(
     app: Flask, busy: Browser, tmp_path: Path
 ) -> None:
     """REL-8"""
-    import resource
-
     folder = tmp_path / "backups"
     folder.mkdir()
     assert "cannot be written: No such file" in refusal(
         app, "backup", str(tmp_path / "nowhere" / "b2b.backup")
     )
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
+    with full_disk(room=20_000):
         said = refusal(app, "backup", str(folder / "b2b.backup"), "--quiet")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "cannot be" in said
     assert list(folder.iterdir()) == []
     done(app, "backup", str(folder / "b2b.backup"), "--quiet")

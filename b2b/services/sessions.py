@@ -4,7 +4,7 @@ acts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
@@ -72,6 +72,20 @@ _FIND = Prepared(
 )
 
 _INSERT = Prepared(insert(Session))
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_VALID_FROM = Prepared(
+    select(_person.c.sessions_valid_from).where(
+        _person.c.sessions_valid_from.is_not(None),
+        (
+            (_person.c.tenant_id == bindparam("tenant_id", type_=Id))
+            & (_person.c.id == bindparam("user_id", type_=Id))
+        )
+        | (
+            (_person.c.tenant_id == bindparam("home_tenant_id", type_=Id))
+            & (_person.c.id == bindparam("home_user_id", type_=Id))
+        ),
+    )
+)
 _END = Prepared(delete(Session).where(_kept.c.id_hash == bindparam("id_hash", type_=LargeBinary)))
 _END_THERE = Prepared(
     delete(Session).where(
@@ -142,7 +156,7 @@ def start(
         "home_user_id": identity.home_user_id,
         "tenant_id": tenant_id,
         "user_id": user_id,
-        "created_at": now,
+        "created_at": max(now, _ended_until(session, tenant_id, user_id, identity)),
         "signed_in_at": signed_in_at or now,
         "seen_at": now,
         "expires_at": now + (MEMBER_LIFE if at_home else GUEST_LIFE),
@@ -152,6 +166,26 @@ def start(
     }
     _INSERT.write(session.connection(), [row])
     return secret
+
+
+def _ended_until(
+    session: DatabaseSession,
+    tenant_id: UUID | None,
+    user_id: UUID | None,
+    identity: ExternalIdentity,
+) -> datetime:
+    """When the person's sessions were last ended: in the future, after a clock was set back.
+
+    A session that begins now is none of those (threats.md, REL-11).
+    """
+    found = _VALID_FROM.all(
+        session.connection(),
+        tenant_id=tenant_id,
+        user_id=user_id,
+        home_tenant_id=identity.home_tenant_id,
+        home_user_id=identity.home_user_id,
+    )
+    return max((row.sessions_valid_from for row in found), default=_LONG_AGO)
 
 
 def find(

@@ -130,12 +130,12 @@ def _begin() -> None:
 
 
 def _note_seen(found: sessions.Live) -> None:
-    """Best effort: nobody's page fails because the database is locked at this moment."""
+    """Best effort: nobody's page fails because this cannot be written at the moment."""
     try:
         with writing() as database_session:
             sessions.seen(database_session, found.id_hash, g.now)
     except DBAPIError as error:
-        if not database.is_busy(error):
+        if not (database.is_busy(error) or database.is_full(error)):
             raise
 
 
