@@ -305,7 +305,7 @@ def _things(
                 id=new_id(),
                 app_id=made.app_id,
                 display_name=name,
-                redirect_uris=[
+                public_redirect_uris=[
                     links.absolute(f"/demo/{path}/{page}") for page in ("callback", "signed-out")
                 ],
                 created_at=woodgrove.now,

@@ -21,7 +21,7 @@ from b2b import clock, database
 from b2b.extensions import db
 from b2b.mail import breaker, outbox
 from b2b.mail.delivery import Deliverer, Outcome
-from b2b.services import attempts, authorization, deleted_users, jobs, passcodes, sessions
+from b2b.services import attempts, deleted_users, grants, jobs, passcodes, sessions
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def _purge(session: Session, now: datetime) -> None:
     sessions.purge(session, now)
     passcodes.purge(session, now)
     attempts.purge(session, now)
-    authorization.purge(session, now)
+    grants.purge(session, now)
 
 
 def _purge_people(session: Session, now: datetime) -> None:

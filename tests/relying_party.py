@@ -80,6 +80,7 @@ def register(
     now: datetime,
     *assigned: UUID,
     redirect_uris: tuple[str, ...] = (CALLBACK,),
+    is_public: bool = True,
     **columns: Any,
 ) -> Party:
     """Register an application that the tenant has, and assign people to it."""
@@ -90,7 +91,9 @@ def register(
             id=new_id(),
             app_id=application.app_id,
             display_name=application.display_name,
-            redirect_uris=list(redirect_uris),
+            is_public=is_public,
+            redirect_uris=[] if is_public else list(redirect_uris),
+            public_redirect_uris=list(redirect_uris) if is_public else [],
             created_at=now,
             **columns,
         )

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "services": {
         "sqlalchemy", "argon2", "email_validator", "idna", "PIL",
         "b2b.models", "b2b.mail.outbox",
-        "b2b.actor", "b2b.clock", "b2b.errors", "b2b.jose", "b2b.keys", "b2b.links", "b2b.prepared",
+        "b2b.actor", "b2b.certificates", "b2b.clock", "b2b.errors", "b2b.jose", "b2b.keys", "b2b.links", "b2b.prepared",
     },
     "mail": {
         "sqlalchemy",
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sink": {"aiosmtpd", "alembic", "nh3", "sqlalchemy", "uvloop", "b2b.clock", "b2b.prepared"},
     "actor": {"b2b.models"},
     "backup": {"sqlalchemy", "b2b.errors", "b2b.models.base"},
+    "certificates": {"cryptography"},
     "clock": set(),
     "errors": set(),
     "jose": {"joserfc"},
@@ -50,6 +51,8 @@ STORIES = [
     "user_handling",
     "sign_in",
     "explanations",
+    "visitors",
+    "grants",
     "authorization",
 ]
 

@@ -125,3 +125,11 @@ class TenantPolicy(Base):
     """As the real service: a message whose inviter has no mail address, or is an application, is
     left out of the letter (decisions.md, custom message).
     """
+    password_grant: Mapped[bool] = mapped_column(default=False)
+    """Applications may pass on names and passwords (threats.md, OIDC-2)."""
+    device_code_grant: Mapped[bool] = mapped_column(default=True)
+    """People may sign in for another device (threats.md, OIDC-7)."""
+    proof_key_required: Mapped[bool] = mapped_column(default=False)
+    """PKCE of every application, also of those with a secret."""
+    users_may_consent: Mapped[bool] = mapped_column(default=True)
+    """Members may allow applications what needs no administrator."""

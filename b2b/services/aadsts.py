@@ -106,6 +106,10 @@ CATALOGUE = {
             N_("Ask to be assigned to %(application)s."), 403,
         ),
         _protocol(
+            50049, "invalid_instance", "Unknown or invalid instance.",
+            N_("It asked about a place that is not here."),
+        ),
+        _protocol(
             50147, "invalid_request",
             "The code challenge is not valid: a SHA-256 hash of 43 characters with the method S256"
             " is expected.",
@@ -205,6 +209,181 @@ CATALOGUE = {
             N_("Check the address."), 404,
         ),
         _protocol(
+            1002012, "invalid_scope",
+            "The provided value for scope '%(name)s' is not valid. Client credential flows must"
+            " have a scope value with /.default suffixed to the resource identifier.",
+            N_("It asks for single permissions where it has to ask for all that it was given."),
+        ),
+        _protocol(
+            28000, "invalid_scope",
+            "The provided value for the input parameter 'scope' is not valid because it contains"
+            " more than one resource.",
+            N_("It asks for permissions of several services at once."),
+        ),
+        _protocol(
+            500011, "invalid_resource",
+            "The resource principal named '%(name)s' was not found in the tenant"
+            " '%(organisation)s'.",
+            N_("It asks for a service that %(organisation)s does not know."),
+        ),
+        Error(
+            50034, "invalid_grant",
+            "The user account '%(account)s' does not exist in the directory.",
+            N_("This account is not known there"),
+            N_("The organisation knows no account with this name."),
+            _YOU, N_("Check the name."),
+        ),
+        Error(
+            50053, "invalid_grant",
+            "The account is locked: too many tries with a wrong name or password.",
+            N_("Too many tries"),
+            N_("Too many wrong passwords were sent for this account from the same place."),
+            _YOU, N_("Wait a while and try again."),
+        ),
+        Error(
+            50126, "invalid_grant",
+            "Error validating credentials due to invalid username or password.",
+            N_("That address or password is not right"),
+            N_("The name or the password that was sent is wrong."),
+            _YOU, N_("Try again."),
+        ),
+        _protocol(
+            50173, "invalid_grant",
+            "The provided grant has expired due to it being revoked, a fresh auth token is needed.",
+            N_("The sign-in that it remembers has ended since."),
+        ),
+        _protocol(
+            501051, "access_denied",
+            "Application '%(application)s' is not assigned to a role for the application"
+            " '%(name)s'.",
+            N_("It was given no permission at %(name)s."),
+        ),
+        Error(
+            53003, "access_denied",
+            "Access has been blocked by Conditional Access policies. The access policy does not"
+            " allow token issuance.",
+            N_("You cannot sign in this way"),
+            N_("%(organisation)s does not let people with administrator roles sign in for another"
+               " device."),
+            _ADMIN, N_("Sign in on the device itself, or with an account without roles."), 403,
+        ),
+        Error(
+            65004, "access_denied",
+            "User declined to consent to access the app.",
+            N_("You said no"),
+            N_("%(application)s was not given what it asked for."),
+            _YOU, _START_AGAIN,
+        ),
+        _protocol(
+            70001, "unauthorized_client",
+            "The application is not allowed to use this grant in the tenant '%(organisation)s'.",
+            N_("%(organisation)s does not let applications sign people in that way."),
+        ),
+        _protocol(
+            7000014, "unsupported_grant_type",
+            "The tenant '%(organisation)s' does not allow the password grant.",
+            N_("%(organisation)s does not let applications pass on passwords."),
+        ),
+        _protocol(
+            70007, "invalid_request",
+            "'query' is not a supported value of 'response_mode' when requesting a token.",
+            N_("It wants a token in an address, where others could read it."),
+        ),
+        _protocol(
+            70016, "authorization_pending",
+            "OAuth 2.0 device flow error. Authorization is pending. Continue polling.",
+            N_("The person has not decided yet."),
+        ),
+        _protocol(
+            70018, "bad_verification_code", "Invalid verification code: it is not known here.",
+            N_("It brought a code that is not known."),
+        ),
+        _protocol(
+            70019, "expired_token", "The verification code has expired. Start again.",
+            N_("Its code was not entered in time."),
+        ),
+        _protocol(
+            700021, "invalid_client",
+            "Client assertion application identifier doesn't match 'client_id' parameter.",
+            N_("It proved to be another application than it said."),
+            status=401,
+        ),
+        _protocol(
+            700023, "invalid_client",
+            "Client assertion audience claim does not match this token endpoint or issuer.",
+            N_("Its proof was made for another place."),
+            status=401,
+        ),
+        _protocol(
+            700024, "invalid_client", "Client assertion is not within its valid time range.",
+            N_("Its proof is over, or not good yet."),
+            status=401,
+        ),
+        _protocol(
+            700027, "invalid_client",
+            "Client assertion failed signature validation: no certificate of the application"
+            " '%(name)s' has signed it.",
+            N_("Its proof was not signed with a certificate that is registered for it."),
+            status=401,
+        ),
+        _protocol(
+            700051, "unsupported_response_type",
+            "response_type 'token' is not enabled for the application.",
+            N_("It wants an access token in an address, which is not offered here."),
+        ),
+        _protocol(
+            700082, "invalid_grant",
+            "The refresh token has expired due to inactivity, or is not known here.",
+            N_("The sign-in that it remembers is over."),
+        ),
+        _protocol(
+            700084, "invalid_grant",
+            "The refresh token was issued to a single page app and has expired after a day.",
+            N_("The sign-in that it remembers is over."),
+        ),
+        _protocol(
+            7000215, "invalid_client",
+            "Invalid client secret provided. Ensure the secret being sent in the request is the"
+            " client secret value, not the client secret ID, for a secret added to app"
+            " '%(name)s'.",
+            N_("It proved itself with a wrong secret."),
+            status=401,
+        ),
+        _protocol(
+            7000222, "invalid_client",
+            "The provided client secret keys for app '%(name)s' are expired.",
+            N_("The secret that it proves itself with has expired."),
+            status=401,
+        ),
+        Error(
+            90094, "access_denied",
+            "Admin consent is required: an administrator must grant the permissions requested by"
+            " '%(application)s'.",
+            N_("An administrator has to allow this"),
+            N_("%(application)s needs permissions that only an administrator of %(organisation)s"
+               " can give."),
+            _ADMIN, N_("Ask an administrator to open the application and to allow it."), 403,
+        ),
+        _protocol(
+            9001023, "invalid_request",
+            "The grant type '%(name)s' is not supported over the /common or /consumers endpoints."
+            " Use the /organizations or tenant-specific endpoint.",
+            N_("It has to name one organisation."),
+        ),
+        _protocol(
+            9002326, "invalid_request",
+            "Cross-origin token redemption is permitted only for the 'Single-Page Application'"
+            " client-type or 'Native' client-type with CORS usage enabled; the request's origin is"
+            " not registered.",
+            N_("A script from an address that is not registered asked for tokens."),
+        ),
+        _protocol(
+            9002327, "invalid_request",
+            "Tokens issued for the 'Single-Page Application' client-type may only be redeemed via"
+            " cross-origin requests.",
+            N_("It is registered as a script in a browser, and asked from elsewhere."),
+        ),
+        _protocol(
             90023, "invalid_request", "The value of the parameter '%(name)s' is not supported.",
             N_("It sent a value for %(name)s that is not known here."),
         ),
@@ -233,10 +412,14 @@ CATALOGUE = {
 
 
 class SignInRefused(Refused):
-    """A sign-in to an application that comes to nothing. Pages and programs see the same entry."""
+    """A sign-in to an application that comes to nothing. Pages and programs see the same entry.
+
+    `error` is what programs are told.
+    """
 
     def __init__(self, number: int, **values: object) -> None:
         self.entry = CATALOGUE[number]
+        self.error = self.entry.error
         slots = {"application": "", "organisation": "", "account": "", "name": "", **values}
         super().__init__(self.entry.says, code=f"AADSTS{number}", **slots)
 
@@ -244,3 +427,8 @@ class SignInRefused(Refused):
     def number(self) -> int:
         """Without the prefix."""
         return self.entry.number
+
+    def told_as(self, error: str) -> "SignInRefused":
+        """The same with another OAuth error, where the number stands for several."""
+        self.error = error
+        return self

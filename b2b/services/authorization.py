@@ -1,21 +1,18 @@
-"""The authorize and token endpoints without HTTP: who asks, for whom, and a code that works once.
+"""The authorize endpoint without HTTP: who asks, for whom, what has to be consented to, and a code
+that works once.
 
 The client and its redirect URI are settled first; until then nothing is sent anywhere (threats.md,
 OIDC-1). A person is whoever the proven identity is in the tenant that the request names.
 """
 
-import base64
-import hashlib
-import hmac
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from b2b import jose, keys
@@ -23,211 +20,171 @@ from b2b.actor import Actor, ExternalIdentity
 from b2b.models import (
     Application,
     AuthorizationCode,
-    Domain,
-    Identity,
-    Invitation,
-    Owner,
-    ServicePrincipal,
-    SignIn,
+    Platform,
+    Provider,
     Tenant,
-    TenantKind,
     User,
-    new_id,
 )
-from b2b.services import applications, redemption, sign_in, signing_keys, tokens
+from b2b.services import (
+    clients,
+    consent,
+    grants,
+    graph_permissions,
+    redemption,
+    scopes,
+    sign_in,
+    signing_keys,
+    tokens,
+    visitors,
+)
 from b2b.services.aadsts import SignInRefused
+from b2b.services.clients import Client, Parameters, needed, one
+from b2b.services.scopes import Offered, Resource, Wanted
 from b2b.services.tokens import Grant
 
-CODE_LIFE = timedelta(seconds=60)
-OFFERED = ("openid", "profile", "email")
-SCOPES = (*OFFERED, "offline_access")
-"""Libraries ask for the last one unasked; there are no refresh tokens yet, so it gives nothing."""
 RESPONSE_MODES = ("query", "fragment", "form_post")
-PROMPTS = ("none", "login", "select_account", "consent")
-SHARED = frozenset({"common", "organizations", "consumers"})
-"""Names of the real service's endpoints for several tenants; registrations here are of one."""
+RESPONSE_TYPES = ("code", "id_token", "code id_token")
+PROMPTS = frozenset({"none", "login", "select_account", "consent"})
 SECRETS = ("code", "code_verifier", "client_secret", "client_assertion", "password")
 """What never stands in an address (threats.md, OIDC-9)."""
 _LONGEST_NONCE = 512
-
-Parameters = Mapping[str, Sequence[str]]
-"""Values of each parameter, in the order in which they came."""
-
-_TENANT = re.compile(r"[A-Za-z0-9.-]{1,253}")
-_LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\])):\d{1,5}(?=/|\Z)")
+_LONGEST_AGE = 10**9
 
 
 @dataclass(frozen=True)
-class Client:
-    """An application that may be answered: registered, switched on, its redirect URI exact."""
+class Target:
+    """Where an authorize request may be answered to: registered, switched on, redirect URI exact.
 
-    tenant: Tenant
+    *tenant* is None while the address leaves it to the person (`common`, `organizations`).
+    """
+
     registration: Application
-    application: ServicePrincipal
     redirect_uri: str
+    platform: Platform
+    named: str
+    tenant: Tenant | None
+    client: Client | None
+    """What the application is in the tenant, if that is known."""
+
+    @property
+    def name(self) -> str:
+        """What the application is called."""
+        return self.registration.display_name if self.client is None else self.client.name
 
 
 @dataclass(frozen=True)
 class Request:
     """A valid authorize request."""
 
-    client: Client
+    target: Target
+    response_type: str
     response_mode: str
     state: str | None
     nonce: str | None
-    scope: tuple[str, ...]
-    prompt: str | None
+    wanted: Wanted
+    prompts: frozenset[str]
     login_hint: str | None
+    domain_hint: str | None
+    max_age: int | None
+    """Seconds that a sign-in may lie back."""
     code_challenge: str | None
 
-
-@dataclass(frozen=True)
-class Person:
-    """Who an identity is in a tenant; *identity* is what a guest redeemed with."""
-
-    user: User
-    identity: Identity | None
-
-
-@dataclass(frozen=True)
-class Issued:
-    """What a code was good for."""
-
-    access_token: str
-    id_token: str | None
-    scope: str
-    expires_in: int
-    client_info: str
-
-
-def tenant_named(session: Session, name: str) -> Tenant:
-    """The organisation with this id or verified domain. Raises SignInRefused."""
-    if name.lower() in SHARED:
-        raise SignInRefused(50194, name=name)
-    if not _TENANT.fullmatch(name):
-        raise SignInRefused(90002, name=name[:253])
-    query = select(Tenant).where(Tenant.kind == TenantKind.ORGANISATION)
-    try:
-        query = query.where(Tenant.id == UUID(name))
-    except ValueError:
-        query = query.join(Domain, Domain.tenant_id == Tenant.id).where(
-            Domain.name == name.lower(), Domain.verified_at.is_not(None)
-        )
-    found = session.scalars(query).one_or_none()
-    if found is None:
-        raise SignInRefused(90002, name=name[:253])
-    return found
-
-
-def one(parameters: Parameters, name: str) -> str | None:
-    """The only value of a parameter; none and an empty one are alike. Raises SignInRefused."""
-    values = parameters.get(name, ())
-    if len(values) > 1:
-        raise SignInRefused(9000411, name=name)
-    return values[0] if values and values[0] else None
-
-
-def needed(parameters: Parameters, name: str) -> str:
-    """The only value of a parameter that has to be there. Raises SignInRefused."""
-    value = one(parameters, name)
-    if value is None:
-        raise SignInRefused(900144, name=name)
-    return value
+    @property
+    def is_silent(self) -> bool:
+        """Whether no page may be shown."""
+        return "none" in self.prompts
 
 
 # The request ------------------------------------------------------------------------------------
 
 
-def client_of(session: Session, tenant: Tenant, parameters: Parameters) -> Client:
+def target_of(session: Session, named: str, parameters: Parameters) -> Target:
     """Whom an authorize request may be answered to. Raises SignInRefused, for a page of ours."""
-    registration, application = _registered(session, tenant, needed(parameters, "client_id"))
+    tenant = clients.place_named(session, named)
+    registration = clients.registration_of(session, needed(parameters, "client_id"), tenant)
     redirect_uri = needed(parameters, "redirect_uri")
-    if not is_registered(registration, redirect_uri):
+    client = None
+    if tenant is not None:
+        client = clients.in_tenant(session, registration, tenant)
+    platform = clients.platform_of(registration, redirect_uri)
+    if platform is None:
         raise SignInRefused(
-            50011, application=application.display_name, organisation=tenant.display_name
+            50011,
+            application=registration.display_name if client is None else client.name,
+            organisation="-" if tenant is None else tenant.display_name,
         )
-    if not application.account_enabled:
-        raise SignInRefused(
-            7000112, application=application.display_name, organisation=tenant.display_name
-        )
-    return Client(tenant, registration, application, redirect_uri)
+    if tenant is None:
+        clients.check_shared(registration, named)
+    return Target(registration, redirect_uri, platform, named, tenant, client)
 
 
-def _registered(
-    session: Session, tenant: Tenant, client_id: str
-) -> tuple[Application, ServicePrincipal]:
-    refused = SignInRefused(
-        700016, name=client_id[:64], application=client_id[:64], organisation=tenant.display_name
-    )
-    try:
-        app_id = UUID(client_id)
-    except ValueError:
-        raise refused from None
-    row = session.execute(
-        select(Application, ServicePrincipal)
-        .join(
-            ServicePrincipal,
-            (ServicePrincipal.tenant_id == Application.tenant_id)
-            & (ServicePrincipal.app_id == Application.app_id),
-        )
-        .where(Application.tenant_id == tenant.id, Application.app_id == app_id)
-    ).one_or_none()
-    if row is None:
-        raise refused
-    return row[0], row[1]
-
-
-def is_registered(registration: Application, uri: str) -> bool:
-    """Whether *uri* is one of the registration's, character by character.
-
-    A loopback address that is registered without a port stands for any port (RFC 8252, 7.3).
-    """
-    known = registration.redirect_uris
-    if uri in known:
-        return True
-    without_port = _LOOPBACK.sub(r"\1", uri, count=1) if _LOOPBACK.match(uri) else None
-    return registration.is_public and without_port in known
-
-
-def request_of(client: Client, parameters: Parameters) -> Request:
+def request_of(session: Session, target: Target, parameters: Parameters) -> Request:
     """The rest of an authorize request. Raises SignInRefused, for the client to be told."""
-    values = {"application": client.application.display_name}
-    response_type = " ".join(sorted(needed(parameters, "response_type").split()))
-    if response_type in ("id_token", "code id_token"):
-        raise SignInRefused(700054, **values)
-    if response_type != "code":
+    values = {"application": target.name}
+    registration = target.registration
+    asked = needed(parameters, "response_type").split()
+    response_type = " ".join(sorted(asked))
+    if "token" in asked:
+        raise SignInRefused(700051, **values)
+    if response_type not in RESPONSE_TYPES:
         raise SignInRefused(70005, **values)
-    mode = one(parameters, "response_mode") or "query"
+    has_id_token = "id_token" in asked
+    if has_id_token and not registration.issues_id_tokens:
+        raise SignInRefused(700054, **values)
+    mode = one(parameters, "response_mode") or ("fragment" if has_id_token else "query")
     if mode not in RESPONSE_MODES:
         raise SignInRefused(70005, **values)
-    scope = tuple(dict.fromkeys(needed(parameters, "scope").split()))
-    if not scope or not set(scope) <= set(SCOPES):
-        raise SignInRefused(70011, **values)
+    if has_id_token and mode == "query":
+        raise SignInRefused(70007, **values)
+    wanted = scopes.read(needed(parameters, "scope"), **values)
     nonce = one(parameters, "nonce")
+    if has_id_token and nonce is None:
+        raise SignInRefused(900144, name="nonce", **values)
+    if has_id_token and "openid" not in wanted.identity:
+        raise SignInRefused(70011, name="openid", **values)
     if nonce is not None and (len(nonce) > _LONGEST_NONCE or "\0" in nonce):
         raise SignInRefused(90023, name="nonce", **values)
-    prompt = one(parameters, "prompt")
-    if prompt is not None and prompt not in PROMPTS:
+    prompts = frozenset((one(parameters, "prompt") or "").split())
+    if not prompts <= PROMPTS or ("none" in prompts and len(prompts) > 1):
         raise SignInRefused(90023, name="prompt", **values)
     return Request(
-        client,
+        target,
+        response_type,
         mode,
         one(parameters, "state"),
         nonce,
-        scope,
-        prompt,
+        wanted,
+        prompts,
         one(parameters, "login_hint"),
-        _challenge(client, parameters),
+        one(parameters, "domain_hint"),
+        _age(parameters, values),
+        _challenge(session, target, parameters) if "code" in asked else None,
     )
 
 
-def _challenge(client: Client, parameters: Parameters) -> str | None:
-    """The S256 challenge (RFC 7636): has to be there for public clients, and nothing else does."""
+def _age(parameters: Parameters, values: Mapping[str, object]) -> int | None:
+    text = one(parameters, "max_age")
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,10}", text, re.ASCII):
+        raise SignInRefused(90023, name="max_age", **values)
+    return min(int(text), _LONGEST_AGE)
+
+
+def _challenge(session: Session, target: Target, parameters: Parameters) -> str | None:
+    """The S256 challenge (RFC 7636): has to be there for programs without a secret, and where a
+    registration or the tenant asks for it (threats.md, OIDC-2). No other method will do.
+    """
     challenge = one(parameters, "code_challenge")
     method = one(parameters, "code_challenge_method")
-    values = {"application": client.application.display_name}
+    values = {"application": target.name}
     if challenge is None:
-        if client.registration.is_public:
+        by_tenant = (
+            target.tenant is not None
+            and clients.policy_of(session, target.tenant.id).proof_key_required
+        )
+        registration = target.registration
+        if target.platform is not Platform.WEB or registration.requires_proof_key or by_tenant:
             raise SignInRefused(9002325, **values)
         return None
     if method != "S256" or not re.fullmatch(r"[A-Za-z0-9_-]{43}", challenge):
@@ -245,160 +202,304 @@ def answer_url(redirect_uri: str, mode: str, values: Mapping[str, str]) -> str:
     return urlunsplit((*parts[:3], query, parts.fragment))
 
 
-# The person -------------------------------------------------------------------------------------
+# The tenant --------------------------------------------------------------------------------------
 
 
-def person(
-    session: Session,
-    tenant: Tenant,
-    application: ServicePrincipal,
-    identity: ExternalIdentity,
-    *,
-    since: datetime,
-    now: datetime,
-) -> Person:
-    """Who *identity* is in *tenant*, if he may use *application* now.
-
-    *since* is when the browser's session began. Raises SignInRefused: 50020 nobody there, 65001
-    invited and not accepted yet, 50014 the same without an invitation in force, 50057 blocked,
-    50058 signed out everywhere since, 50105 not assigned.
+def settled(session: Session, target: Target, identity: ExternalIdentity) -> Client:
+    """The application in the tenant of the request, or, where that is left open, in the directory
+    that the person's account is in. Raises SignInRefused (50020) for an account without one.
     """
-    values = {
-        "account": identity.label,
-        "organisation": tenant.display_name,
-        "application": application.display_name,
-    }
-    found = _somebody(session, tenant.id, identity)
-    if found is None:
-        if redemption.open_direct(session, tenant.id, identity, now=now) is not None:
-            raise SignInRefused(65001, **values)
-        if _was_invited(session, tenant.id, identity):
-            raise SignInRefused(50014, **values)
-        raise SignInRefused(50020, **values)
-    user = found.user
-    if user.deleted_at is not None:
-        raise SignInRefused(50020, **values)
-    if not user.account_enabled:
-        raise SignInRefused(50057, **values)
-    if user.sessions_valid_from is not None and since < user.sessions_valid_from:
-        raise SignInRefused(50058, **values)
-    if not applications.lets_in(session, application, user):
-        raise SignInRefused(50105, **values)
-    return found
+    if target.client is not None:
+        return target.client
+    tenant = home_of(session, target.registration, target.named, identity)
+    return clients.in_tenant(session, target.registration, tenant)
 
 
-def _somebody(session: Session, tenant_id: UUID, identity: ExternalIdentity) -> Person | None:
-    if identity.home_tenant_id == tenant_id and identity.home_user_id is not None:
-        user = session.get(User, (tenant_id, identity.home_user_id), populate_existing=True)
-        return None if user is None else Person(user, None)
-    row = session.execute(
-        select(User, Identity)
-        .join(Identity, (Identity.tenant_id == User.tenant_id) & (Identity.user_id == User.id))
-        .where(
-            Identity.tenant_id == tenant_id,
-            Identity.issuer == identity.issuer,
-            Identity.subject == identity.subject,
-        )
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    return None if row is None else Person(row[0], row[1])
-
-
-def _was_invited(session: Session, tenant_id: UUID, identity: ExternalIdentity) -> bool:
-    if not identity.proven:
-        return False
-    found = session.scalars(
-        select(User).where(
-            User.tenant_id == tenant_id,
-            User.invited_key.in_(sorted(identity.proven)),
-            User.deleted_at.is_(None),
-        )
+def home_of(
+    session: Session, registration: Application, named: str, identity: ExternalIdentity
+) -> Tenant:
+    """The directory that `common` or `organizations` stands for. Raises SignInRefused."""
+    personal = identity.provider is Provider.PERSONAL
+    audience = registration.sign_in_audience
+    fits = identity.home_tenant_id is not None and (
+        audience.takes_personal and named.lower() == clients.COMMON
+        if personal
+        else audience.takes_organisations
     )
-    return any(user.is_pending for user in found)
+    if not fits or identity.home_tenant_id is None:
+        raise SignInRefused(
+            50020,
+            account=identity.label,
+            organisation=named,
+            application=registration.display_name,
+        )
+    return session.get_one(Tenant, identity.home_tenant_id)
+
+
+# Consent -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Contact:
-    """Somebody to ask; *mail* may be unknown."""
+class Missing:
+    """What an application has not been granted yet, for the person at hand."""
+
+    client: Client
+    resource: Resource | None
+    permissions: tuple[Offered, ...]
+    """New ones, in the order that they were asked for."""
+    needs_administrator: bool
+
+    @property
+    def values(self) -> list[str]:
+        """Their names."""
+        return [one.value for one in self.permissions]
+
+
+def missing(
+    session: Session,
+    client: Client,
+    user: User,
+    wanted: Wanted,
+    *,
+    all_of_it: bool = False,
+) -> Missing | None:
+    """What has to be consented to before *wanted* can be issued; None for nothing.
+
+    Identity scopes need no consent of their own in the application's tenant; elsewhere the first
+    sign-in does, because it brings the application in. *all_of_it*: also what is granted already
+    (prompt=consent). Raises SignInRefused (70011, 500011, 65001).
+    """
+    is_foreign = client.application is None
+    if not wanted.names_resource:
+        if is_foreign or all_of_it:
+            return Missing(client, None, _identity(wanted), False)
+        return None
+    resource = scopes.resource_of(session, client.tenant, wanted)
+    if resource is None:
+        names = _registered_values(client.registration) if wanted.is_default else wanted.values
+        return Missing(client, None, *_of_graph(names))
+    own = client.application is not None and resource.principal.id == client.application.id
+    if own and not all_of_it:
+        scopes.offered(session, resource, [v for v in wanted.values if v != scopes.DEFAULT])
+        return None
+    held: frozenset[str] = frozenset()
+    if client.application is not None:
+        held = consent.granted(session, client.application, resource.principal, user.id)
+    names = wanted.values
+    if wanted.is_default:
+        names = tuple(_required_values(session, client.registration, resource))
+        if held and not all_of_it:
+            names = ()
+        elif not names and not held:
+            raise SignInRefused(65001, application=client.name)
+    offered = scopes.offered(session, resource, names)
+    new = tuple(one for one in offered if all_of_it or one.value not in held)
+    if not new and not is_foreign:
+        return None
+    return Missing(client, resource, new, any(one.admins_only for one in new))
+
+
+def _identity(wanted: Wanted) -> tuple[Offered, ...]:
+    found = (graph_permissions.SCOPES[name] for name in wanted.identity)
+    return tuple(Offered(one.value, one.words, one.admins_only) for one in found)
+
+
+def _of_graph(names: tuple[str, ...]) -> tuple[tuple[Offered, ...], bool]:
+    """Graph's permissions in a tenant that has not met it yet."""
+    for name in names:
+        if name not in graph_permissions.SCOPES:
+            raise SignInRefused(70011, name=name)
+    found = [graph_permissions.SCOPES[name] for name in names]
+    return (
+        tuple(Offered(one.value, one.words, one.admins_only) for one in found),
+        any(one.admins_only for one in found),
+    )
+
+
+def _registered_values(registration: Application) -> tuple[str, ...]:
+    ids = _required_ids(registration, graph_permissions.APP_ID, "Scope")
+    return tuple(name for name, one in graph_permissions.SCOPES.items() if str(one.scope) in ids)
+
+
+def _required_ids(registration: Application, app_id: UUID, kind: str) -> set[str]:
+    return {
+        one["id"]
+        for resource in registration.required_access
+        if resource["resourceAppId"] == str(app_id)
+        for one in resource["resourceAccess"]
+        if one["type"] == kind
+    }
+
+
+def _required_values(session: Session, registration: Application, resource: Resource) -> list[str]:
+    """Names of the delegated permissions that the registration says it needs at *resource*."""
+    ids = _required_ids(registration, resource.principal.app_id, "Scope")
+    return consent.scope_values(session, resource.principal, {UUID(one) for one in ids})
+
+
+def may_consent(session: Session, actor: Actor, found: Missing) -> bool:
+    """Whether *actor* may say yes to *found* for himself at least (threats.md, OIDC-8)."""
+    policy = clients.policy_of(session, actor.tenant_id)
+    return consent.may_consent_for_self(actor, policy, admins_only=found.needs_administrator)
+
+
+def accept(session: Session, actor: Actor, found: Missing, *, for_all: bool) -> Client:
+    """Write down that *actor* consents to *found*, for himself or for the organisation.
+
+    Raises Denied.
+    """
+    assert actor.user_id is not None
+    client = found.client
+    if client.application is None:
+        consent.require_self(session, actor, admins_only=found.needs_administrator)
+        made = consent.add_to_tenant(session, actor, client.registration)
+        client = replace(client, application=made)
+    values = [name for name in found.values if found.resource or name not in scopes.IDENTITY]
+    if values:
+        resource = (
+            consent.graph_principal(session, actor)
+            if found.resource is None
+            else found.resource.principal
+        )
+        principal = {} if for_all else {"principal_id": actor.user_id}
+        consent.grant(session, actor, client.principal, resource, values, **principal)
+    return client
+
+
+@dataclass(frozen=True)
+class AdminAsked:
+    """A request that an administrator consents for the organisation to."""
+
+    target: Target
+    state: str | None
+    wanted: Wanted | None
+    """None: everything that the registration says it needs (the older endpoint)."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Permissions of one resource that an administrator is asked for."""
 
     name: str
-    mail: str | None
+    app_id: UUID
+    scopes: tuple[Offered, ...]
+    roles: tuple[Offered, ...]
 
 
-def whom_to_ask(
-    session: Session, tenant: Tenant, application: ServicePrincipal, identity: ExternalIdentity
-) -> list[Contact]:
-    """Who can help somebody who is not let in. A guest is told of the person who invited him and
-    of nobody else: who owns what is not for outsiders to see.
+def admin_request_of(target: Target, parameters: Parameters) -> AdminAsked:
+    """Read a request for admin consent. Raises SignInRefused, for the client to be told."""
+    text = one(parameters, "scope")
+    wanted = None if text is None else scopes.read(text, application=target.name)
+    if wanted is not None and (wanted.is_default or not wanted.names_resource):
+        wanted = None
+    return AdminAsked(target, one(parameters, "state"), wanted)
+
+
+def needed_of(session: Session, client: Client, asked: AdminAsked) -> list[Needed]:
+    """What an administrator is asked for: the scopes of the request, or all that the registration
+    needs, by resource. Raises SignInRefused.
     """
-    found = _somebody(session, tenant.id, identity)
-    if found is None:
-        return []
-    if found.user.is_guest:
-        rows = session.execute(
-            select(Invitation.inviter_name, Invitation.inviter_mail).where(
-                Invitation.tenant_id == tenant.id, Invitation.user_id == found.user.id
-            )
-        )
-    else:
-        rows = session.execute(
-            select(User.display_name, User.mail)
-            .join(Owner, (Owner.tenant_id == User.tenant_id) & (Owner.user_id == User.id))
-            .where(
-                Owner.tenant_id == tenant.id,
-                Owner.owned_id == application.id,
-                User.account_enabled,
-                User.deleted_at.is_(None),
-            )
-            .order_by(User.name_key, User.id)
-            .limit(3)
-        )
-    return [Contact(*row) for row in rows]
+    if asked.wanted is not None:
+        resource = scopes.resource_of(session, client.tenant, asked.wanted)
+        if resource is None:
+            return [
+                Needed(
+                    graph_permissions.NAME,
+                    graph_permissions.APP_ID,
+                    _of_graph(asked.wanted.values)[0],
+                    (),
+                )
+            ]
+        offered = scopes.offered(session, resource, asked.wanted.values)
+        principal = resource.principal
+        return [Needed(principal.display_name, principal.app_id, tuple(offered), ())]
+    found = []
+    for one_resource in client.registration.required_access:
+        app_id = UUID(one_resource["resourceAppId"])
+        ids = {kind: _required_ids(client.registration, app_id, kind) for kind in ("Scope", "Role")}
+        found.append(consent.described(session, client.tenant.id, app_id, ids))
+    return [Needed(*one_found) for one_found in found if one_found is not None]
 
 
-def note_refusal(
-    session: Session,
-    tenant: Tenant,
-    application: ServicePrincipal,
-    identity: ExternalIdentity,
-    refused: SignInRefused,
-    seen: Actor,
-) -> None:
-    """Log that a proven identity was turned away, with the true reason; *seen* says from where."""
-    found = _somebody(session, tenant.id, identity)
-    session.execute(
-        insert(SignIn),
-        {
-            "tenant_id": tenant.id,
-            "id": new_id(),
-            "at": seen.now,
-            "user_id": None if found is None else found.user.id,
-            "identity": identity.label[:320],
-            "method": str(identity.provider or "password"),
-            "application": application.display_name,
-            "error_code": refused.number,
-            "failure_reason": str(refused)[:512],
-            "ip_address": seen.ip_address,
-            "user_agent": (seen.user_agent or "")[:256] or None,
-            "correlation_id": seen.correlation_id,
-        },
-    )
+def accept_for_all(
+    session: Session, actor: Actor, client: Client, needed_now: list[Needed]
+) -> Client:
+    """Write down that an administrator consents to all of it for the organisation.
+
+    Raises Denied.
+    """
+    if client.application is None:
+        consent.require_all(actor)
+        made = consent.add_to_tenant(session, actor, client.registration)
+        client = replace(client, application=made)
+    for one_resource in needed_now:
+        resource = consent.principal_of(session, actor, one_resource.app_id)
+        if one_resource.scopes:
+            values = [scope.value for scope in one_resource.scopes]
+            consent.grant(session, actor, client.principal, resource, values)
+        if one_resource.roles:
+            roles = [role.value for role in one_resource.roles]
+            consent.give_roles(session, actor, client.principal, resource, roles)
+    return client
 
 
 # The code ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class SignedIn:
+    """A browser's sign-in, as the answer of the authorize endpoint needs it."""
+
+    identity: ExternalIdentity
+    session_id: UUID
+    signed_in_at: datetime
+
+
+def answer(
+    session: Session, actor: Actor, client: Client, request: Request, signed_in: SignedIn
+) -> dict[str, str]:
+    """What the application is told about *actor*, whom `visitors.person` has found: a code, an ID
+    token, or both. His sign-in to the application is logged.
+    """
+    values = {}
+    if "code" in request.response_type.split():
+        values["code"] = issue_code(session, actor, client, request, signed_in)
+    if "id_token" in request.response_type:
+        assert actor.user_id is not None
+        user = session.get_one(User, (actor.tenant_id, actor.user_id))
+        grant = Grant(
+            user=user,
+            identity=sign_in.identity_of_guest(session, user),
+            client=client,
+            scope=request.wanted.identity,
+            nonce=request.nonce,
+            signed_in_at=signed_in.signed_in_at,
+            grant_id=signed_in.session_id,
+            session_id=signed_in.session_id,
+        )
+        values["id_token"] = tokens.id_token(
+            session,
+            signing_keys.signer(session, now=actor.now),
+            grant,
+            now=actor.now,
+            code=values.get("code"),
+            in_address=request.response_mode == "fragment",
+        )
+    redemption.log_sign_in(session, actor, signed_in.identity, application=client.name)
+    return values
+
+
+def note_sign_in(
+    session: Session, actor: Actor, identity: ExternalIdentity, client: Client
+) -> None:
+    """Log that *actor* has signed in to an application without the authorize endpoint."""
+    redemption.log_sign_in(session, actor, identity, application=client.name)
+
+
 def issue_code(
-    session: Session,
-    actor: Actor,
-    request: Request,
-    identity: ExternalIdentity,
-    *,
-    session_id: UUID,
-    signed_in_at: datetime,
+    session: Session, actor: Actor, client: Client, request: Request, signed_in: SignedIn
 ) -> str:
-    """A code for *actor*, whom `person` has found; his sign-in to the application is logged."""
-    assert actor.user_id is not None
+    """A code for *actor*."""
     code = keys.new_secret()
     session.execute(
         insert(AuthorizationCode),
@@ -406,139 +507,17 @@ def issue_code(
             "code_hash": keys.digest(code),
             "tenant_id": actor.tenant_id,
             "user_id": actor.user_id,
-            "app_id": request.client.application.app_id,
-            "session_id": session_id,
-            "redirect_uri": request.client.redirect_uri,
-            "scope": " ".join(request.scope),
+            "app_id": client.registration.app_id,
+            "session_id": signed_in.session_id,
+            "redirect_uri": request.target.redirect_uri,
+            "scope": request.wanted.text,
             "nonce": request.nonce,
             "code_challenge": request.code_challenge,
-            "signed_in_at": signed_in_at,
-            "expires_at": actor.now + CODE_LIFE,
+            "signed_in_at": signed_in.signed_in_at,
+            "expires_at": actor.now + grants.CODE_LIFE,
         },
     )
-    redemption.log_sign_in(
-        session, actor, identity, application=request.client.application.display_name
-    )
     return code
-
-
-def redeem_code(
-    session: Session, tenant: Tenant, parameters: Parameters, *, now: datetime
-) -> Issued | SignInRefused:
-    """Tokens for a code, once. The caller commits either way: a replay takes back what the first
-    use was given (threats.md, OIDC-3).
-    """
-    try:
-        registration, application = _client_of_token(session, tenant, parameters)
-        code_hash = keys.digest(needed(parameters, "code"))
-        redirect_uri = needed(parameters, "redirect_uri")
-        verifier = one(parameters, "code_verifier")
-        row = session.get(AuthorizationCode, code_hash, populate_existing=True)
-        if row is None or (row.tenant_id, row.app_id) != (tenant.id, registration.app_id):
-            raise SignInRefused(70000)
-        if row.redeemed_at is not None:
-            return _replayed(session, code_hash)
-        if row.expires_at <= now:
-            raise SignInRefused(70008)
-        if row.redirect_uri != redirect_uri:
-            raise SignInRefused(500112)
-        _check_verifier(row.code_challenge, verifier)
-        issued_at = row.expires_at - CODE_LIFE
-        won = session.execute(
-            update(AuthorizationCode)
-            .where(
-                AuthorizationCode.code_hash == code_hash, AuthorizationCode.redeemed_at.is_(None)
-            )
-            .values(redeemed_at=now, expires_at=now + tokens.LIFE)
-            .execution_options(synchronize_session=False)
-        )
-        if not won.rowcount:  # type: ignore[attr-defined]
-            return _replayed(session, code_hash)
-        grant = _grant(session, tenant, application, row, issued_at)
-    except SignInRefused as refused:
-        return refused
-    signer = signing_keys.signer(session, now=now)
-    info = json.dumps({"uid": str(row.user_id), "utid": str(tenant.id)}).encode()
-    return Issued(
-        tokens.access_token(signer, grant, now=now),
-        tokens.id_token(signer, grant, now=now) if "openid" in grant.scope else None,
-        " ".join(grant.scope),
-        int(tokens.LIFE.total_seconds()),
-        base64.urlsafe_b64encode(info).decode().rstrip("="),
-    )
-
-
-def _client_of_token(
-    session: Session, tenant: Tenant, parameters: Parameters
-) -> tuple[Application, ServicePrincipal]:
-    registration, application = _registered(session, tenant, needed(parameters, "client_id"))
-    values = {
-        "application": application.display_name,
-        "organisation": tenant.display_name,
-    }
-    if not application.account_enabled:
-        raise SignInRefused(7000112, **values)
-    if not registration.is_public:
-        raise SignInRefused(7000218, **values)
-    if one(parameters, "client_secret") or one(parameters, "client_assertion"):
-        raise SignInRefused(700025, **values)
-    return registration, application
-
-
-def _check_verifier(challenge: str | None, verifier: str | None) -> None:
-    if challenge is None and verifier is None:
-        return
-    if verifier is None:
-        raise SignInRefused(900144, name="code_verifier")
-    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
-    made = digest.decode().rstrip("=")
-    well_formed = re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier)
-    if not well_formed or not hmac.compare_digest(made, challenge or ""):
-        raise SignInRefused(501481)
-
-
-def _replayed(session: Session, code_hash: bytes) -> SignInRefused:
-    """Whoever has the code twice may have stolen it: the tokens of the first use end now."""
-    session.execute(delete(AuthorizationCode).where(AuthorizationCode.code_hash == code_hash))
-    return SignInRefused(54005)
-
-
-def _grant(
-    session: Session,
-    tenant: Tenant,
-    application: ServicePrincipal,
-    row: AuthorizationCode,
-    issued_at: datetime,
-) -> Grant:
-    """What the tokens say, as things stand now: a minute is long enough to be blocked in."""
-    user = session.get(User, (row.tenant_id, row.user_id), populate_existing=True)
-    values = {
-        "account": user.user_principal_name if user else "",
-        "organisation": tenant.display_name,
-        "application": application.display_name,
-    }
-    if user is None or not user.may_sign_in:
-        raise SignInRefused(50057, **values)
-    if user.sessions_valid_from is not None and issued_at < user.sessions_valid_from:
-        raise SignInRefused(50058, **values)
-    if not applications.lets_in(session, application, user):
-        raise SignInRefused(50105, **values)
-    return Grant(
-        user=user,
-        identity=sign_in.identity_of_guest(session, user),
-        app_id=row.app_id,
-        roles=tuple(applications.roles_in(session, application, user)),
-        scope=tuple(name for name in row.scope.split() if name != "offline_access"),
-        nonce=row.nonce,
-        signed_in_at=row.signed_in_at,
-        code_hash=row.code_hash,
-    )
-
-
-def purge(session: Session, now: datetime) -> int:
-    """Delete codes that nothing hangs on any more; returns how many."""
-    result = session.execute(delete(AuthorizationCode).where(AuthorizationCode.expires_at <= now))
-    return result.rowcount  # type: ignore[attr-defined, no-any-return]
 
 
 # Signing out ------------------------------------------------------------------------------------
@@ -556,7 +535,7 @@ class Goodbye:
 
 def goodbye(
     session: Session,
-    tenant: Tenant,
+    tenant: Tenant | None,
     parameters: Parameters,
     identity: ExternalIdentity | None,
     *,
@@ -564,7 +543,8 @@ def goodbye(
 ) -> Goodbye:
     """Read a sign-out request (threats.md, OIDC-10). What is wrong with it counts as not sent.
 
-    `return_to` is one of the client's own redirect URIs, exactly, or nothing.
+    `return_to` is one of the client's own redirect URIs, exactly, or nothing. Without a tenant, the
+    ID token says which, or else the application's own counts.
     """
     try:
         hint = one(parameters, "id_token_hint")
@@ -578,25 +558,30 @@ def goodbye(
     if not isinstance(audience, str) or (client_id or audience) != audience:
         return Goodbye(None, None, False)
     try:
-        registration, application = _registered(session, tenant, audience)
+        registration = clients.registration_of(session, audience, tenant)
+        if tenant is None:
+            tenant_id = UUID(str(claims.get("tid", registration.tenant_id)))
+            tenant = session.get_one(Tenant, tenant_id)
+        client = clients.in_tenant(session, registration, tenant)
     except SignInRefused:
         return Goodbye(None, None, False)
     return_to = None
-    if wanted is not None and is_registered(registration, wanted):
+    if wanted is not None and clients.platform_of(registration, wanted) is not None:
         return_to = answer_url(wanted, "query", {"state": state}) if state else wanted
-    who = None if identity is None else _somebody(session, tenant.id, identity)
+    who = None if identity is None else visitors.somebody(session, tenant.id, identity)
     proven = who is not None and claims.get("sub") == tokens.subject(
         tenant.id, who.user.id, registration.app_id
     )
-    return Goodbye(application.display_name, return_to, proven)
+    return Goodbye(client.name, return_to, proven)
 
 
-def _hinted(session: Session, tenant: Tenant, hint: str, now: datetime) -> dict[str, object]:
+def _hinted(session: Session, tenant: Tenant | None, hint: str, now: datetime) -> dict[str, object]:
     """The claims of an ID token that was issued here, be it over or not; none if it was not."""
     try:
         claims = jose.verified(hint, lambda kid: signing_keys.find(session, kid, now=now))
-    except jose.Forged:
+        tenant_id = UUID(str(claims["tid"])) if tenant is None else tenant.id
+    except (jose.Forged, KeyError, ValueError):
         return {}
-    if claims.get("iss") != tokens.issuer(tenant.id) or "idtyp" in claims:
+    if claims.get("iss") != tokens.issuer(tenant_id) or "idtyp" in claims:
         return {}
     return claims

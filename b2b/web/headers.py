@@ -1,8 +1,14 @@
 """Headers of every response, and where an unsafe request may come from."""
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, request
+from flask.typing import ResponseReturnValue
+
+from b2b import links
+
+View = Callable[..., ResponseReturnValue]
 
 _PAGE = {
     "default-src": "'none'",
@@ -39,9 +45,18 @@ def as_letter(response: Response) -> Response:
     return response
 
 
+def from_anywhere(view: View) -> View:
+    """An endpoint that scripts of other sites may post to: no cookie counts at it."""
+    view.from_anywhere = True  # type: ignore[attr-defined]
+    return view
+
+
 def _own_origin() -> None:
     """Refuse unsafe requests that another site caused (threats.md, SES-3, BOX-3)."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, "from_anywhere", False):
         return
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -71,6 +86,8 @@ def _headers(response: Response) -> Response:
     else:
         set_default("Cache-Control", "no-store")
         response.vary.add("Cookie")
-    if current_app.config["SESSION_COOKIE_SECURE"]:
+    host = urlsplit(current_app.config["BASE_URL"]).hostname or ""
+    # Browsers remember it for every port of a name: other programs on this machine speak http.
+    if current_app.config["SESSION_COOKIE_SECURE"] and not links.is_loopback(host):
         set_default("Strict-Transport-Security", "max-age=31536000")
     return response

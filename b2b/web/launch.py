@@ -11,13 +11,13 @@ from b2b import links
 from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.extensions import db
 from b2b.models import Tenant
-from b2b.services import applications, authorization
+from b2b.services import applications, visitors
 from b2b.services.aadsts import SignInRefused
 from b2b.services.applications import Tile
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
 from b2b.web.context import now, public
-from b2b.web.identity_platform import turned_away
+from b2b.web.identity_platform.authorize import turned_away
 
 bp = Blueprint("launch", __name__)
 
@@ -51,7 +51,7 @@ def open_application(name: str, app_id: str) -> ResponseReturnValue:
         raise NotFound(N_("There is no application with this id."))
     brand.wear(tenant)
     try:
-        authorization.person(
+        visitors.person(
             db.session(),
             tenant,
             application,

@@ -11,23 +11,27 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from b2b import keys
+from b2b.jose import Signer
 from b2b.models import (
+    Application,
     AppRole,
     AppRoleAssignment,
-    AuthorizationCode,
     Identity,
     Membership,
     PrincipalType,
     ServicePrincipal,
+    SignInGrant,
+    Tenant,
     User,
     new_id,
 )
-from b2b.services import applications, sign_in, signing_keys, tokens
+from b2b.services import applications, clients, sign_in, signing_keys, tokens
+from b2b.services.clients import Client
 from b2b.services.tokens import Grant
 from tests import factories
 from tests.cast import Cast
 from tests.conftest import Clock
+from tests.relying_party import register
 
 NOON = 1795251600
 """2026-11-21 09:00 UTC, the clock of the tests, as tokens write it."""
@@ -46,35 +50,66 @@ def header_of(token: str) -> dict[str, Any]:
     return content
 
 
+def client_of(session: Session, cast: Cast, now: datetime, **columns: Any) -> Client:
+    """Projects, registered once."""
+    tenant = session.get_one(Tenant, cast.woodgrove)
+    found = session.scalars(select(Application)).first()
+    if found is None:
+        register(session, cast.woodgrove, cast.projects, now, **columns)
+        found = session.scalars(select(Application)).one()
+    return clients.in_tenant(session, found, tenant)
+
+
 def grant_for(session: Session, cast: Cast, user_id: UUID, now: datetime, **facts: Any) -> Grant:
-    """A grant whose code was redeemed just now."""
+    """A sign-in to Projects that began just now."""
     user = session.get_one(User, (cast.woodgrove, user_id))
-    app_id = session.get_one(ServicePrincipal, (cast.woodgrove, cast.projects)).app_id
-    code_hash = keys.digest(str(uuid4()))
+    client = client_of(session, cast, now)
+    grant_id = new_id()
     session.add(
-        AuthorizationCode(
-            code_hash=code_hash,
+        SignInGrant(
             tenant_id=cast.woodgrove,
+            id=grant_id,
             user_id=user_id,
-            app_id=app_id,
-            session_id=uuid4(),
-            redirect_uri="https://projects.woodgrove.example/callback",
+            app_id=client.registration.app_id,
             scope="openid profile email",
             signed_in_at=now,
-            redeemed_at=now,
+            created_at=now,
             expires_at=now + tokens.LIFE,
         )
     )
     session.flush()
-    facts = {"scope": ("openid", "profile", "email"), "roles": (), "nonce": "n", **facts}
+    facts = {"scope": ("openid", "profile", "email"), "nonce": "n", **facts}
     return Grant(
         user=user,
         identity=sign_in.identity_of_guest(session, user),
-        app_id=app_id,
+        client=client,
         signed_in_at=now - timedelta(minutes=5),
-        code_hash=code_hash,
+        grant_id=grant_id,
         **facts,
     )
+
+
+def graph_token(session: Session, signer: Signer, grant: Grant, now: datetime) -> str:
+    """An access token for userinfo."""
+    return tokens.access_token(session, signer, grant, None, (), now=now)
+
+
+def give_role(session: Session, cast: Cast, holder: UUID, value: str, now: datetime) -> None:
+    """Somebody gets an app role of Projects."""
+    made = AppRole(
+        tenant_id=cast.woodgrove, service_principal_id=cast.projects, id=uuid4(), value=value,
+        display_name="A role",
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    session.add(
+        AppRoleAssignment(
+            tenant_id=cast.woodgrove, id=new_id(), service_principal_id=cast.projects,
+            principal_id=holder, principal_type=PrincipalType.USER, app_role_id=made.id,
+            created_at=now,
+        )
+    )  # fmt: skip
+    session.flush()
 
 
 def guest(session: Session, cast: Cast, clock: Clock, address: str) -> UUID:
@@ -87,16 +122,17 @@ def guest(session: Session, cast: Cast, clock: Clock, address: str) -> UUID:
 
 
 def test_the_id_token_of_a_member(session: Session, cast: Cast, clock: Clock) -> None:
-    grant = grant_for(session, cast, cast.adele, clock.now, roles=("Project.Read",))
+    grant = grant_for(session, cast, cast.adele, clock.now)
+    give_role(session, cast, cast.adele, "Project.Read", clock.now)
     signer = signing_keys.signer(session, now=clock.now)
-    token = tokens.id_token(signer, grant, now=clock.now)
+    token = tokens.id_token(session, signer, grant, now=clock.now)
     claims = said(token)
     assert len(claims.pop("uti")) == 22
     assert len(claims.pop("sub")) == 43
     assert claims == {
         "ver": "2.0",
         "iss": f"http://localhost:5000/{cast.woodgrove}/v2.0",
-        "aud": str(grant.app_id),
+        "aud": str(grant.client.registration.app_id),
         "tid": str(cast.woodgrove),
         "oid": str(cast.adele),
         "name": "Adele Vance",
@@ -120,7 +156,7 @@ def test_a_guest_of_another_directory_has_the_object_id_of_the_resource_tenant(
     otto = guest(session, cast, clock, "otto.brandt@contoso.example")
     signer = signing_keys.signer(session, now=clock.now)
     grant = grant_for(session, cast, otto, clock.now, scope=("openid", "profile"))
-    claims = said(tokens.id_token(signer, grant, now=clock.now))
+    claims = said(tokens.id_token(session, signer, grant, now=clock.now))
     assert otto != cast.otto
     assert claims["oid"] == str(otto)
     assert claims["tid"] == str(cast.woodgrove)
@@ -139,8 +175,8 @@ def test_idp_says_what_kind_of_account_a_guest_has(
     signer = signing_keys.signer(session, now=clock.now)
     by_mail = guest(session, cast, clock, "eve@partner.example")
     grant = grant_for(session, cast, by_mail, clock.now)
-    assert said(tokens.id_token(signer, grant, now=clock.now))["idp"] == "mail"
-    access = said(tokens.access_token(signer, grant, now=clock.now))
+    assert said(tokens.id_token(session, signer, grant, now=clock.now))["idp"] == "mail"
+    access = said(graph_token(session, signer, grant, clock.now))
     assert access["unique_name"] == "mail#eve@partner.example"
     invited = factories.invite(session, cast, clock.now)
     made = sign_in.make_account(
@@ -149,8 +185,8 @@ def test_idp_says_what_kind_of_account_a_guest_has(
     )  # fmt: skip
     factories.accept(session, cast, invited, clock.now, made)
     grant = grant_for(session, cast, invited.user_id, clock.now)
-    assert said(tokens.id_token(signer, grant, now=clock.now))["idp"] == "live.com"
-    access = said(tokens.access_token(signer, grant, now=clock.now))
+    assert said(tokens.id_token(session, signer, grant, now=clock.now))["idp"] == "live.com"
+    access = said(graph_token(session, signer, grant, clock.now))
     assert access["unique_name"] == "live.com#gsamoogle@gmail.com"
 
 
@@ -160,14 +196,14 @@ def test_the_access_token_looks_like_the_real_services(
     """decisions.md, tokens: version 1.0, appid, Graph's audience, an access-token marker"""
     signer = signing_keys.signer(session, now=clock.now)
     grant = grant_for(session, cast, cast.adele, clock.now)
-    claims = said(tokens.access_token(signer, grant, now=clock.now))
-    for name, length in (("uti", 22), ("rh", 43), ("sub", 43)):
+    claims = said(graph_token(session, signer, grant, clock.now))
+    for name, length in (("uti", 22), ("rh", 36), ("sub", 43)):
         assert len(claims.pop(name)) == length
     assert claims == {
         "ver": "1.0",
         "iss": f"http://localhost:5000/{cast.woodgrove}/",
         "aud": "https://graph.microsoft.com",
-        "appid": str(grant.app_id),
+        "appid": str(grant.client.registration.app_id),
         "appidacr": "0",
         "idtyp": "user",
         "tid": str(cast.woodgrove),
@@ -175,6 +211,8 @@ def test_the_access_token_looks_like_the_real_services(
         "scp": "openid profile email",
         "name": "Adele Vance",
         "unique_name": "adele.vance@woodgrove.example",
+        "amr": ["pwd"],
+        "wids": ["b79fbf4d-3ef9-4689-8143-76b194e85509"],
         "upn": "adele.vance@woodgrove.example",
         "email": "adele.vance@woodgrove.example",
         "acct": 0,
@@ -189,7 +227,7 @@ def test_without_scopes_a_token_tells_no_more_than_that_it_is_the_same_person(
 ) -> None:
     signer = signing_keys.signer(session, now=clock.now)
     grant = grant_for(session, cast, cast.adele, clock.now, scope=("openid",), nonce=None)
-    assert set(said(tokens.id_token(signer, grant, now=clock.now))) == {
+    assert set(said(tokens.id_token(session, signer, grant, now=clock.now))) == {
         "ver", "iss", "aud", "tid", "sub", "acct", "auth_time", "iat", "nbf", "exp", "uti",
     }  # fmt: skip
 
@@ -210,8 +248,8 @@ def test_the_subject_is_the_same_each_time_and_another_in_each_application(cast:
 def test_every_token_has_its_own_uti(session: Session, cast: Cast, clock: Clock) -> None:
     signer = signing_keys.signer(session, now=clock.now)
     grant = grant_for(session, cast, cast.adele, clock.now)
-    made = [tokens.id_token(signer, grant, now=clock.now) for _ in range(3)]
-    made += [tokens.access_token(signer, grant, now=clock.now) for _ in range(3)]
+    made = [tokens.id_token(session, signer, grant, now=clock.now) for _ in range(3)]
+    made += [graph_token(session, signer, grant, clock.now) for _ in range(3)]
     assert len({said(token)["uti"] for token in made}) == 6
 
 
@@ -260,10 +298,10 @@ def test_a_good_access_token_leads_to_its_person(
     otto = guest(session, cast, clock, "otto.brandt@contoso.example")
     grant = grant_for(session, cast, otto, clock.now)
     signer = signing_keys.signer(session, now=clock.now)
-    token = tokens.access_token(signer, grant, now=clock.now)
+    token = graph_token(session, signer, grant, clock.now)
     access = tokens.check_access(session, token, now=clock.now)
     assert tokens.userinfo(access) == {
-        "sub": said(tokens.id_token(signer, grant, now=clock.now))["sub"],
+        "sub": said(tokens.id_token(session, signer, grant, now=clock.now))["sub"],
         "name": "Otto Brandt",
         "given_name": "Otto",
         "family_name": "Brandt",
@@ -284,8 +322,12 @@ def test_a_token_of_the_second_in_which_the_guest_accepted_is_good(
     otto = guest(session, cast, clock, "otto.brandt@contoso.example")
     clock.advance(microseconds=50_000)
     signer = signing_keys.signer(session, now=clock.now)
-    token = tokens.access_token(signer, grant_for(session, cast, otto, clock.now), now=clock.now)
-    assert tokens.check_access(session, token, now=clock.now).user.id == otto
+    grant = grant_for(session, cast, otto, clock.now)
+    user = tokens.check_access(
+        session, graph_token(session, signer, grant, clock.now), now=clock.now
+    ).user
+    assert user is not None
+    assert user.id == otto
 
 
 @pytest.mark.parametrize(
@@ -297,7 +339,7 @@ def test_an_access_token_ends_when_what_it_stands_on_ends(
     """API-1, SES-1: client and user still enabled; OIDC-3: the code was used twice"""
     grant = grant_for(session, cast, cast.adele, clock.now)
     signer = signing_keys.signer(session, now=clock.now)
-    token = tokens.access_token(signer, grant, now=clock.now)
+    token = graph_token(session, signer, grant, clock.now)
     clock.advance(minutes=1)
     tokens.check_access(session, token, now=clock.now)
     match what:
@@ -309,11 +351,11 @@ def test_an_access_token_ends_when_what_it_stands_on_ends(
             grant.user.sessions_valid_from = clock.now
         case "application off":
             found = session.scalars(
-                select(ServicePrincipal).where(ServicePrincipal.app_id == grant.app_id)
+                select(ServicePrincipal).where(ServicePrincipal.id == cast.projects)
             ).one()
             found.account_enabled = False
         case "code taken back":
-            session.execute(delete(AuthorizationCode))
+            session.execute(delete(SignInGrant))
     session.flush()
     with pytest.raises(tokens.BadToken):
         tokens.check_access(session, token, now=clock.now)
@@ -325,14 +367,16 @@ def test_an_id_token_and_tokens_for_others_are_no_access_tokens(
     """API-1: marker, audience, issuer, time, each alone"""
     grant = grant_for(session, cast, cast.adele, clock.now)
     signer = signing_keys.signer(session, now=clock.now)
-    good = said(tokens.access_token(signer, grant, now=clock.now))
+    good = said(graph_token(session, signer, grant, clock.now))
     tokens.check_access(session, signer.sign(good), now=clock.now)
     with pytest.raises(tokens.BadToken):
-        tokens.check_access(session, tokens.id_token(signer, grant, now=clock.now), now=clock.now)
+        tokens.check_access(
+            session, tokens.id_token(session, signer, grant, now=clock.now), now=clock.now
+        )
     changes: list[dict[str, Any]] = [
         {"idtyp": "app"},
         {"idtyp": None},
-        {"aud": str(grant.app_id)},
+        {"aud": str(grant.client.registration.app_id)},
         {"aud": ["https://graph.microsoft.com"]},
         {"iss": f"http://localhost:5000/{cast.contoso}/"},
         {"iss": f"http://localhost:5000/{cast.woodgrove}/v2.0"},
@@ -360,7 +404,7 @@ def test_what_a_guest_redeemed_with_counts_and_not_his_user_type(
     internal = replace(grant, identity=None)
     signer = signing_keys.signer(session, now=clock.now)
     assert isinstance(grant.identity, Identity)
-    assert "idp" in said(tokens.id_token(signer, grant, now=clock.now))
-    claims = said(tokens.id_token(signer, internal, now=clock.now))
+    assert "idp" in said(tokens.id_token(session, signer, grant, now=clock.now))
+    claims = said(tokens.id_token(session, signer, internal, now=clock.now))
     assert "idp" not in claims
     assert claims["preferred_username"] == "otto.brandt_contoso.example#EXT#@woodgrove.example"
