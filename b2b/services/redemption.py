@@ -18,7 +18,6 @@ from b2b.errors import N_, Conflict, Denied, Refused
 from b2b.mail import outbox
 from b2b.models import (
     AllowInvitesFrom,
-    DirectoryRoleAssignment,
     ExternalUserState,
     GuestAccess,
     Identity,
@@ -26,14 +25,11 @@ from b2b.models import (
     InvitationStanding,
     Password,
     Provider,
-    Role,
     SignIn,
     Source,
-    Sponsor,
     Tenant,
     TenantPolicy,
     User,
-    new_id,
 )
 from b2b.models.base import Id, UTCDateTime
 from b2b.prepared import Prepared
@@ -42,16 +38,19 @@ from b2b.services import (
     addresses,
     applications,
     audit,
+    contacts,
     invitation_requests,
     invitation_states,
     policies,
     profiles,
     sessions,
+    sign_in_log,
     users,
 )
 from b2b.services.access_panel import Shelf
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Change, Entry
+from b2b.services.contacts import Contact
 
 _SOURCE = {
     Provider.DIRECTORY: Source.EXTERNAL_DIRECTORY,
@@ -108,12 +107,6 @@ _DROP_PASSWORD = Prepared(
         _passwords.c.tenant_id == _TENANT, _passwords.c.user_id == bindparam("which", type_=Id)
     )
 )
-_CAN_SIGN_IN = Prepared(
-    select(_people.c.account_enabled, _people.c.deleted_at).where(
-        _people.c.tenant_id == _TENANT, _people.c.id == bindparam("which", type_=Id)
-    )
-)
-_LOG = Prepared(insert(SignIn))
 
 
 class Standing(enum.StrEnum):
@@ -250,51 +243,6 @@ def _opened(
     else:
         standing = Standing.OPEN
     return Opened(invitation, user, tenant, policy, standing, address, ends)
-
-
-@dataclass(frozen=True)
-class Contact:
-    """Whom a guest asks, and who is told what he decided; without *mail*, by other means."""
-
-    name: str
-    mail: str | None
-
-
-def contact(session: Session, opened: Opened) -> Contact:
-    """The inviter while he can sign in; else another sponsor, else an administrator of users
-    (decisions.md, sponsor, cc person or inviter deleted).
-    """
-    invitation, tenant_id = opened.invitation, opened.tenant.id
-    found: Any = None
-    if invitation.inviter_id is not None:
-        found = _CAN_SIGN_IN.all(
-            session.connection(), in_tenant=tenant_id, which=invitation.inviter_id
-        )
-    if not found or (found[0].account_enabled and found[0].deleted_at is None):
-        return Contact(invitation.inviter_name, invitation.inviter_mail)
-    able = (User.account_enabled, User.deleted_at.is_(None), User.mail.is_not(None))
-    sponsor = (
-        select(User.display_name, User.mail)
-        .join(Sponsor, (Sponsor.tenant_id == User.tenant_id) & (Sponsor.sponsor_id == User.id))
-        .where(Sponsor.tenant_id == tenant_id, Sponsor.user_id == opened.user.id, *able)
-        .order_by(User.name_key, User.id)
-    )
-    held = DirectoryRoleAssignment
-    administrator = (
-        select(User.display_name, User.mail)
-        .join(held, (held.tenant_id == User.tenant_id) & (held.user_id == User.id))
-        .where(
-            held.tenant_id == tenant_id,
-            held.role.in_([Role.USER_ADMINISTRATOR, Role.GLOBAL_ADMINISTRATOR]),
-            *able,
-        )
-        .order_by(held.role.desc(), User.name_key, User.id)
-    )
-    for query in (sponsor, administrator):
-        found = session.execute(query.limit(1)).first()
-        if found is not None:
-            return Contact(found.display_name, found.mail)
-    return Contact(opened.tenant.display_name, None)
 
 
 def waiting(
@@ -488,7 +436,7 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
         ),
     )
     log_sign_in(session, actor, identity)
-    _tell_inviter(session, actor, opened, "accepted")
+    _tell(session, actor, opened, "accepted")
     session.flush()
     return user
 
@@ -586,21 +534,20 @@ def _log(
     code: int = 0,
     reason: str | None = None,
 ) -> None:
-    row = {
-        "tenant_id": actor.tenant_id,
-        "id": new_id(),
-        "at": actor.now,
-        "user_id": actor.user_id,
-        "identity": identity.label,
-        "method": str(identity.provider or "password"),
-        "application": application,
-        "error_code": code,
-        "failure_reason": reason,
-        "ip_address": actor.ip_address,
-        "user_agent": (actor.user_agent or "")[:256] or None,
-        "correlation_id": actor.correlation_id,
-    }
-    _LOG.write(session.connection(), [row])
+    sign_in_log.record(
+        session,
+        actor.tenant_id,
+        actor.user_id,
+        identity=identity.label,
+        method=str(identity.provider or "password"),
+        application=application,
+        at=actor.now,
+        correlation_id=actor.correlation_id,
+        ip_address=actor.ip_address,
+        user_agent=actor.user_agent,
+        code=code,
+        reason=reason,
+    )
 
 
 def decline(session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity) -> None:
@@ -616,7 +563,7 @@ def decline(session: Session, actor: Actor, opened: Opened, identity: ExternalId
         actor,
         Entry(Activity.DECLINE, "User", opened.user.id, opened.user.user_principal_name),
     )
-    _tell_inviter(session, actor, opened, "declined")
+    _tell(session, actor, opened, "declined")
 
 
 def ask_again(
@@ -634,7 +581,7 @@ def ask_again(
             N_("%(organisation)s invites nobody at present."),
             organisation=opened.tenant.display_name,
         )
-    asked = contact(session, opened)
+    asked = contacts.of(session, opened.tenant, opened.invitation)
     if not asked.mail:
         raise Conflict(N_("%(name)s cannot be reached from here."), name=asked.name)
     already = any(
@@ -649,38 +596,18 @@ def ask_again(
         actor,
         Entry(Activity.ASK_AGAIN, "User", opened.user.id, opened.user.user_principal_name),
     )
-    _tell_inviter(session, actor, opened, "asked_again", note=text)
+    _tell(session, actor, opened, "asked_again", note=text)
     return asked
 
 
-def _tell_inviter(
-    session: Session, actor: Actor, opened: Opened, template: str, **context: Any
-) -> None:
-    invitation, tenant = opened.invitation, opened.tenant
-    told = contact(session, opened)
-    if not told.mail:
-        return
-    outbox.enqueue(
+def _tell(session: Session, actor: Actor, opened: Opened, template: str, **said: str) -> None:
+    contacts.tell(
         session,
-        outbox.row(
-            tenant.id,
-            template,
-            told.mail,
-            {
-                "tenant_name": tenant.display_name,
-                "tenant_domain": tenant.primary_domain,
-                "inviter_name": told.name,
-                "guest_name": opened.user.display_name,
-                "address": opened.address.text,
-                "user_url": f"/admin/users/{opened.user.id}",
-                "version": invitation.version,
-                **context,
-            },
-            now=actor.now,
-            domain=tenant.primary_domain,
-            about_id=invitation.id,
-            language=tenant.notification_language,
-        ),
+        opened.tenant,
+        opened.invitation,
+        template,
+        {"guest_name": opened.user.display_name, "address": opened.address.text, **said},
+        now=actor.now,
     )
 
 

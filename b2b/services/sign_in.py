@@ -6,28 +6,23 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, bindparam, insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor, ExternalIdentity
-from b2b.errors import N_, Conflict, Denied, Invalid
+from b2b.errors import N_, Denied, Invalid
 from b2b.models import (
     Domain,
     Identity,
     Provider,
-    SignIn,
     Tenant,
     TenantKind,
     User,
-    UserType,
     new_id,
 )
-from b2b.models.base import Id
-from b2b.prepared import Prepared
-from b2b.services import addresses, attempts, audit, passwords, profiles, users
+from b2b.services import addresses, attempts, audit, passwords, profiles, sign_in_log, users
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Entry
 
@@ -312,20 +307,19 @@ def finish_password(
             organisation=account.tenant_name,
         )
     if account is not None:
-        session.execute(
-            insert(SignIn),
-            _sign_in_row(
-                account.tenant_id,
-                account.user_id,
-                account.sign_in_name,
-                "password",
-                code,
-                refusal,
-                now,
-                correlation_id,
-                ip_address,
-                user_agent,
-            ),
+        sign_in_log.record(
+            session,
+            account.tenant_id,
+            account.user_id,
+            identity=account.sign_in_name,
+            method="password",
+            application="Sign-in",
+            at=now,
+            correlation_id=correlation_id,
+            ip_address=ip_address,
+            user_agent=user_agent,
+            code=code,
+            reason=None if refusal is None else str(refusal),
         )
     if refusal is not None or account is None:
         assert refusal is not None
@@ -333,34 +327,6 @@ def finish_password(
     forget_tries(session, sign_in_name, ip_address=ip_address)
     session.get_one(User, (account.tenant_id, account.user_id)).last_sign_in_at = now
     return identity_for(account)
-
-
-def _sign_in_row(
-    tenant_id: UUID,
-    user_id: UUID | None,
-    label: str,
-    method: str,
-    code: int,
-    refusal: Invalid | None,
-    now: datetime,
-    correlation_id: UUID,
-    ip_address: str | None,
-    user_agent: str | None,
-) -> dict[str, Any]:
-    return {
-        "tenant_id": tenant_id,
-        "id": new_id(),
-        "at": now,
-        "user_id": user_id,
-        "identity": label[:320],
-        "method": method,
-        "application": "Sign-in",
-        "error_code": code,
-        "failure_reason": None if refusal is None else str(refusal)[:512],
-        "ip_address": ip_address,
-        "user_agent": (user_agent or "")[:256] or None,
-        "correlation_id": correlation_id,
-    }
 
 
 def identity_for(account: Account) -> ExternalIdentity:
@@ -463,85 +429,7 @@ def make_account(
     return identity_for(account)
 
 
-# Where an identity may go ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Place:
-    """A tenant in which an identity is somebody."""
-
-    tenant_id: UUID
-    tenant_name: str
-    tenant_domain: str
-    user_id: UUID
-    is_guest: bool
-
-
-_tenants, _people, _bound = Tenant.__table__, User.__table__, Identity.__table__
-_SHOWN = (
-    _tenants.c.id.label("tenant_id"),
-    _tenants.c.display_name,
-    _tenants.c.primary_domain,
-    _people.c.id.label("user_id"),
-    _people.c.user_type,
-)
-_AT_HOME = Prepared(
-    select(*_SHOWN)
-    .join(_people, _people.c.tenant_id == _tenants.c.id)
-    .where(
-        _tenants.c.id == bindparam("tenant_id", type_=Id),
-        _tenants.c.kind == bindparam("kind", type_=_tenants.c.kind.type),
-        _people.c.id == bindparam("user_id", type_=Id),
-        _people.c.account_enabled,
-        _people.c.deleted_at.is_(None),
-    )
-)
-_ELSEWHERE = Prepared(
-    select(*_SHOWN)
-    .join(_bound, _bound.c.tenant_id == _tenants.c.id)
-    .join(_people, (_people.c.tenant_id == _bound.c.tenant_id) & (_people.c.id == _bound.c.user_id))
-    .where(
-        _bound.c.issuer == bindparam("issuer", type_=String),
-        _bound.c.subject == bindparam("subject", type_=String),
-        _people.c.account_enabled,
-        _people.c.deleted_at.is_(None),
-    )
-    .order_by(_tenants.c.display_name, _tenants.c.id)
-)
-
-
-def places(session: Session, identity: ExternalIdentity) -> list[Place]:
-    """Everywhere this identity may act: its home organisation, and where it is an accepted
-    guest.
-    """
-    connection = session.connection()
-    found = _ELSEWHERE.all(connection, issuer=identity.issuer, subject=identity.subject)
-    if identity.home_tenant_id is not None:
-        home = _AT_HOME.all(
-            connection,
-            tenant_id=identity.home_tenant_id,
-            user_id=identity.home_user_id,
-            kind=TenantKind.ORGANISATION,
-        )
-        found = [*home, *found]
-    return [
-        Place(
-            row.tenant_id,
-            row.display_name,
-            row.primary_domain,
-            row.user_id,
-            row.user_type is UserType.GUEST,
-        )
-        for row in found
-    ]
-
-
-def place_in(session: Session, identity: ExternalIdentity, tenant_id: UUID) -> Place:
-    """Where *identity* acts in one tenant. Raises Conflict when it is nobody there."""
-    for place in places(session, identity):
-        if place.tenant_id == tenant_id:
-            return place
-    raise Conflict(N_("This account has no access to that organisation."), code="AADSTS50020")
+# People and domains -------------------------------------------------------------------------------
 
 
 def set_language(session: Session, actor: Actor, language: str) -> None:

@@ -13,9 +13,9 @@ from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Conflict, Invalid, Throttled
 from b2b.extensions import db
 from b2b.models import fold
-from b2b.services import accounts, leaving, passwords, policies, sign_in
+from b2b.services import accounts, belonging, leaving, passwords, policies, sign_in
+from b2b.services.belonging import Place
 from b2b.services.leaving import Belonging
-from b2b.services.sign_in import Place
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, now, public, signed_in, writing
@@ -58,7 +58,7 @@ def _room() -> dict[str, Any]:
     """What the frame around each of these pages shows."""
     _, tenant = policies.with_tenant(db.session(), actor())
     brand.wear(tenant)
-    return {"tab": "account", "places": sign_in.places(db.session(), _identity())}
+    return {"tab": "account", "places": belonging.places(db.session(), _identity())}
 
 
 # How one signs in --------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from b2b import clock, database, keys
 from b2b.actor import Actor, ExternalIdentity
 from b2b.extensions import db
 from b2b.services import permissions, sessions
+from b2b.services.belonging import Place
 from b2b.services.permissions import Action
-from b2b.services.sign_in import Place
 
 SESSION = "b2b_session"
 RTL = {"ar", "he", "fa", "ur"}

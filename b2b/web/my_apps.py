@@ -20,7 +20,16 @@ from wtforms import StringField
 from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
-from b2b.services import access_panel, policies, profiles, redemption, sign_in, users, visibility
+from b2b.services import (
+    access_panel,
+    belonging,
+    policies,
+    profiles,
+    redemption,
+    sign_in,
+    users,
+    visibility,
+)
 from b2b.services.addresses import parse_domain
 from b2b.web import brand, context
 from b2b.web.brand import as_uuid
@@ -103,9 +112,9 @@ def _own_id() -> UUID:
     return found
 
 
-def _places() -> list[sign_in.Place]:
+def _places() -> list[belonging.Place]:
     identity = context.identity()
-    return [] if identity is None else sign_in.places(db.session(), identity)
+    return [] if identity is None else belonging.places(db.session(), identity)
 
 
 def _nowhere() -> ResponseReturnValue:
@@ -129,7 +138,8 @@ def enter(tenant_id: UUID, target: str | None = None) -> ResponseReturnValue:
     if present is None or present.tenant_id != tenant_id:
         database = db.session()
         place = next(
-            (one for one in sign_in.places(database, identity) if one.tenant_id == tenant_id), None
+            (one for one in belonging.places(database, identity) if one.tenant_id == tenant_id),
+            None,
         )
         if place is None:
             opened = redemption.open_direct(database, tenant_id, identity, now=context.now())

@@ -12,10 +12,10 @@ from b2b.extensions import csrf, db
 from b2b.mail import outbox
 from b2b.models import Invitation, Tenant, User
 from b2b.services import (
+    belonging,
     invitation_handling,
     invitation_listing,
     policies,
-    sign_in,
     users,
 )
 from b2b.services.invitation_handling import Handling
@@ -72,7 +72,7 @@ def _room() -> dict[str, Any]:
     identity = context.identity()
     return {
         "tab": "people",
-        "places": [] if identity is None else sign_in.places(db.session(), identity),
+        "places": [] if identity is None else belonging.places(db.session(), identity),
     }
 
 

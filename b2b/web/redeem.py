@@ -18,7 +18,7 @@ from b2b import links
 from b2b.actor import Actor
 from b2b.errors import Refused
 from b2b.extensions import db
-from b2b.services import redemption
+from b2b.services import contacts, redemption
 from b2b.services.redemption import Opened, Standing
 from b2b.web import brand, context
 from b2b.web import sign_in as sign_in_pages
@@ -98,7 +98,7 @@ def _landing(opened: Opened, *, signed_in: bool) -> ResponseReturnValue:
 
 
 def _expired(opened: Opened, form: AskForm) -> ResponseReturnValue:
-    contact = redemption.contact(db.session(), opened)
+    contact = contacts.of(db.session(), opened.tenant, opened.invitation)
     return render_template("redeem/expired.html", opened=opened, form=form, contact=contact)
 
 
@@ -116,7 +116,7 @@ def _closed(opened: Opened) -> ResponseReturnValue:
             "redeem/closed.html",
             opened=opened,
             blocked_domain=blocked,
-            contact=redemption.contact(db.session(), opened),
+            contact=contacts.of(db.session(), opened.tenant, opened.invitation),
         ),
         403,
     )
@@ -278,7 +278,7 @@ def declined() -> ResponseReturnValue:
     if opened is None or opened.invitation.declined_at is None:
         return redirect(url_for(".landing"), 303)
     brand.wear(opened.tenant)
-    contact = redemption.contact(db.session(), opened)
+    contact = contacts.of(db.session(), opened.tenant, opened.invitation)
     return render_template("redeem/declined.html", opened=opened, contact=contact)
 
 

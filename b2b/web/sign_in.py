@@ -25,7 +25,7 @@ from b2b.actor import ExternalIdentity
 from b2b.errors import N_, Invalid, Throttled
 from b2b.extensions import db
 from b2b.models import Tenant, TenantKind
-from b2b.services import addresses, passcodes, passwords, redemption, sign_in
+from b2b.services import addresses, belonging, passcodes, passwords, redemption, sign_in
 from b2b.services.addresses import Address
 from b2b.services.sign_in import Account, Method, Way
 from b2b.web import brand, context
@@ -112,7 +112,7 @@ def _leads_on(address: Address, way: Way) -> bool:
     """Whether a mailed code would let somebody in: where he is a guest already, or where a direct
     link leads and he is invited. A directory that knows the address is not gone round.
     """
-    if sign_in.places(db.session(), sign_in.identity_by_code(address)):
+    if belonging.places(db.session(), sign_in.identity_by_code(address)):
         return True
     tenant_id = _target_tenant()
     return (
@@ -398,7 +398,7 @@ def _complete(identity: ExternalIdentity, who: Subject) -> ResponseReturnValue:
             context.start_session(database_session, identity)
         return redirect(url_for("redeem.review"), 303)
     target = links.local_path(session.get("next"))
-    places = sign_in.places(db.session(), identity)
+    places = belonging.places(db.session(), identity)
     with writing() as database_session:
         place = places[0] if places else None
         context.start_session(

@@ -8,7 +8,7 @@ from b2b.actor import Actor, ExternalIdentity
 from b2b.errors import Conflict, Denied, Invalid, NotFound
 from b2b.models import AuditEvent, Role, User
 from b2b.models import Session as SignedIn
-from b2b.services import deleted_users, leaving, sessions, sign_in, users
+from b2b.services import belonging, deleted_users, leaving, sessions, users
 from b2b.services.leaving import Hindrance
 from tests import factories
 from tests.cast import Cast, acting
@@ -50,7 +50,7 @@ def test_whoever_leaves_is_out_at_once_and_may_be_brought_back(
         sessions.find(session.connection(), home, now=clock.now, correlation_id=user.id) is not None
     )
     assert session.scalars(select(SignedIn)).all() != []
-    assert [place.tenant_id for place in sign_in.places(session, identity)] == [cast.contoso]
+    assert [place.tenant_id for place in belonging.places(session, identity)] == [cast.contoso]
     event = session.scalars(
         select(AuditEvent)
         .where(AuditEvent.tenant_id == cast.woodgrove)
@@ -62,7 +62,7 @@ def test_whoever_leaves_is_out_at_once_and_may_be_brought_back(
     )  # fmt: skip
     deleted_users.restore(session, acting(session, cast.woodgrove, cast.john, clock.now), user.id)
     session.flush()
-    assert [place.tenant_id for place in sign_in.places(session, identity)] == [
+    assert [place.tenant_id for place in belonging.places(session, identity)] == [
         cast.contoso,
         cast.woodgrove,
     ]
@@ -136,5 +136,5 @@ def test_whoever_left_comes_back_by_a_new_invitation_with_the_same_account(
     again = factories.invite(session, cast, clock.now, OTTO)
     assert again.user_id != user.id
     back = factories.accept(session, cast, again, clock.now, identity)
-    places = sign_in.places(session, identity)
+    places = belonging.places(session, identity)
     assert [(place.tenant_id, place.user_id) for place in places][1:] == [(cast.woodgrove, back.id)]

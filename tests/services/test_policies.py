@@ -17,7 +17,7 @@ from b2b.models import (
     Role,
     TenantPolicy,
 )
-from b2b.services import policies, redemption, sign_in, visibility
+from b2b.services import belonging, policies, redemption, visibility
 from b2b.services.policies import InvalidLines, Settings
 from b2b.services.redemption import Standing
 from tests import factories
@@ -168,7 +168,7 @@ def test_a_domain_blocked_afterwards_stops_who_is_pending_and_nobody_else(
         redemption.accept(
             session, redemption.acting(opened, now=clock.now), opened, factories.by_code(SAM)
         )
-    places = sign_in.places(session, factories.by_code("ann@gmail.com"))
+    places = belonging.places(session, factories.by_code("ann@gmail.com"))
     assert [place.user_id for place in places] == [accepted.user_id]
 
 

@@ -29,6 +29,7 @@ from b2b.models import (
     User,
 )
 from b2b.services import (
+    belonging,
     deleted_users,
     invitation_handling,
     invitations,
@@ -556,7 +557,7 @@ def test_the_same_account_may_be_a_guest_of_two_tenants(
     assert opened is not None
     accept(session, opened, clock.now, factories.by_code("eve@partner.example"))
     session.flush()
-    places = sign_in.places(session, factories.by_code("eve@partner.example"))
+    places = belonging.places(session, factories.by_code("eve@partner.example"))
     assert [(place.tenant_name, place.is_guest) for place in places] == [
         ("Contoso", True), ("WoodGrove", True),
     ]  # fmt: skip

@@ -20,13 +20,13 @@ from b2b.models import (
 from b2b.models import Session as SessionRow
 from b2b.services import (
     applications,
+    belonging,
     deleted_users,
     groups,
     redemption,
     redemption_reset,
     roles,
     sessions,
-    sign_in,
     users,
 )
 from tests import factories
@@ -79,7 +79,7 @@ def test_everything_that_is_his_stays_and_the_way_in_is_new(
     assert session.scalars(select(Identity).where(Identity.user_id == sam)).all() == []
     open_sessions = select(func.count()).select_from(SessionRow).where(SessionRow.user_id == sam)
     assert session.execute(open_sessions).scalar_one() == 0
-    assert sign_in.places(session, factories.by_code(SAM)) == []
+    assert belonging.places(session, factories.by_code(SAM)) == []
     assert factories.open_link(session, link, clock.now) is None
     mail = session.get_one(OutboxMessage, (cast.woodgrove, invitation.outbox_id))
     assert (mail.recipient, mail.state, mail.template) == (NEW, MailState.QUEUED, "invitation")
@@ -110,7 +110,7 @@ def test_only_the_new_address_redeems_afterwards(
     user = redemption.accept(session, guest, opened, factories.by_code(NEW))
     assert user.id == sam
     assert str(user.external_user_state) == "Accepted"
-    assert [place.user_id for place in sign_in.places(session, factories.by_code(NEW))] == [sam]
+    assert [place.user_id for place in belonging.places(session, factories.by_code(NEW))] == [sam]
 
 
 def test_the_same_address_works_too_and_the_mail_may_be_left_out(

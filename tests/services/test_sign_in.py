@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from b2b.actor import ExternalIdentity
 from b2b.errors import Conflict, Denied, Invalid
 from b2b.models import Domain, Provider, SignIn, Tenant, TenantKind, User
-from b2b.services import addresses, deleted_users, passwords, sign_in, users
+from b2b.services import addresses, belonging, deleted_users, passwords, sign_in, users
 from b2b.services.sign_in import Method
 from tests import factories
 from tests.cast import Cast, acting
@@ -357,17 +357,17 @@ def test_an_identity_may_go_home_and_wherever_it_is_an_accepted_guest(
 ) -> None:
     otto = factories.hosted(session, OTTO)
     invited = factories.invite(session, cast, clock.now, OTTO)
-    assert [place.tenant_id for place in sign_in.places(session, otto)] == [cast.contoso]
+    assert [place.tenant_id for place in belonging.places(session, otto)] == [cast.contoso]
     with pytest.raises(Conflict, match="has no access") as refused:
-        sign_in.place_in(session, otto, cast.woodgrove)
+        belonging.place_in(session, otto, cast.woodgrove)
     assert refused.value.code == "AADSTS50020"
     factories.accept(session, cast, invited, clock.now, otto)
     session.flush()
-    places = sign_in.places(session, otto)
+    places = belonging.places(session, otto)
     assert [(p.tenant_id, p.is_guest) for p in places] == [
         (cast.contoso, False), (cast.woodgrove, True),
     ]  # fmt: skip
-    assert sign_in.place_in(session, otto, cast.woodgrove).user_id == invited.user_id
+    assert belonging.place_in(session, otto, cast.woodgrove).user_id == invited.user_id
 
 
 @pytest.mark.parametrize("what", [users.block, deleted_users.remove])
@@ -380,13 +380,13 @@ def test_where_one_is_blocked_or_deleted_is_no_place_to_go(
     factories.accept(session, cast, invited, clock.now, otto)
     what(session, john, invited.user_id)
     session.flush()
-    assert [place.tenant_id for place in sign_in.places(session, otto)] == [cast.contoso]
+    assert [place.tenant_id for place in belonging.places(session, otto)] == [cast.contoso]
 
 
 def test_a_personal_account_has_no_home_to_work_in(
     session: Session, cast: Cast, clock: Clock
 ) -> None:
     sam = make(session, clock, factories.by_code(SAM))
-    assert sign_in.places(session, sam) == []
+    assert belonging.places(session, sam) == []
     consumer = session.get_one(Tenant, cast.consumer)
     assert consumer.kind is TenantKind.CONSUMER

@@ -9,7 +9,7 @@ from flask import Flask
 from b2b import worker
 from b2b.extensions import db
 from b2b.models import User
-from b2b.services import users
+from b2b.services import belonging, users
 from b2b.web.account import browser_name
 from tests import factories
 from tests.cast import Cast, acting
@@ -26,9 +26,8 @@ def otto_in_woodgrove(app: Flask, cast: Cast) -> User:
     with app.app_context():
         session = db.session()
         identity = factories.hosted(session, OTTO)
-        from b2b.services import sign_in
 
-        place = sign_in.place_in(session, identity, cast.woodgrove)
+        place = belonging.place_in(session, identity, cast.woodgrove)
         found = session.get_one(User, (cast.woodgrove, place.user_id))
         session.expunge_all()
         db.session.remove()
