@@ -1,5 +1,7 @@
 """The audit log: numbered without gaps, in the transaction of the change or not at all."""
 
+import re
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -165,3 +167,20 @@ def test_a_change_that_cannot_be_audited_does_not_happen(
         with pytest.raises(DBAPIError, match="no room for audit events"):
             attempt()
         assert everything() == before
+
+
+def test_nothing_in_the_program_changes_or_deletes_an_event() -> None:
+    """ADM-5: no statement and no relation does; the schema's own history aside"""
+    package = Path(audit.__file__).parents[1]
+    changing = re.compile(
+        r"(update|delete)\(\s*(models\.)?(AuditEvent|_events)\b"
+        r"|(UPDATE|DELETE FROM)\s+[\"`]?audit_events",
+    )
+    found = [
+        f"{path.name}: {match[0]}"
+        for path in sorted(package.rglob("*.py"))
+        for match in changing.finditer(path.read_text("utf-8"))
+    ]
+    assert found == []
+    [tenants] = AuditEvent.__table__.foreign_key_constraints  # type: ignore[attr-defined]
+    assert tenants.ondelete is None, "no cascade takes them along"
