@@ -1,6 +1,7 @@
 """The only reader of the environment. Each setting: its name, its default, what it is for."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +26,16 @@ class Config:
     """Address that the bundled mail sink listens on."""
     SMTP_PORT: int = 1025
     """Port of the bundled mail sink."""
+    HTTPS: bool = False
+    """Speak https on PORT, with a certificate of this installation's own authority
+    (DATA_DIR/tls/ca.pem). Not for production, where a proxy in front has a real one.
+    """
     DATA_DIR: Path = Path("instance")
     """Folder for keys, the default databases and demo.json; made with mode 0700."""
     BASE_URL: str = ""
-    """This installation's own address, used in every link. Default: http://localhost:PORT."""
+    """This installation's own address, used in every link. Default: http://localhost:PORT, or https
+    with HTTPS=1.
+    """
     DATABASE_URL: str = ""
     """The directory's database. Default: a SQLite file in DATA_DIR."""
     MAIL_STORE_URL: str = ""
@@ -103,6 +110,8 @@ class Config:
     def __post_init__(self) -> None:
         self.DATA_DIR = Path(self.DATA_DIR).absolute()
         self.BASE_URL = (self.BASE_URL or f"http://localhost:{self.PORT}").rstrip("/")
+        if self.HTTPS:
+            self.BASE_URL = re.sub(r"^http://", "https://", self.BASE_URL)
         self.DATABASE_URL = _driver(
             self.DATABASE_URL or f"sqlite:///{self.DATA_DIR / 'directory.sqlite3'}"
         )
@@ -157,11 +166,20 @@ class Config:
     def _check_production(self, scheme: str) -> None:
         if scheme != "https":
             raise BadSetting("In production BASE_URL must be an https address.")
+        if self.HTTPS:
+            raise BadSetting(
+                "HTTPS=1 is refused in production: its certificate is for this machine alone."
+            )
         if self.RATE_LIMITS == "off":
             raise BadSetting("RATE_LIMITS=off is refused in production.")
         if self.PASSWORD_HASHING == "weak":
             raise BadSetting("PASSWORD_HASHING=weak is refused in production.")
         self.DEMO = False
+
+    @property
+    def CA_FILE(self) -> Path | None:
+        """What visitors have to trust, where this program speaks https itself."""
+        return self.DATA_DIR / "tls" / "ca.pem" if self.HTTPS else None
 
     @property
     def rate_factor(self) -> float | None:

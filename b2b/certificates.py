@@ -5,6 +5,7 @@ for a program that speaks https on its own machine.
 import contextlib
 import ipaddress
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -91,17 +92,17 @@ def files(folder: Path) -> Files:
     return Files(folder / CA_FILE, folder / CERTIFICATE_FILE, folder / KEY_FILE)
 
 
-def ensure(folder: Path, host: str, now: datetime) -> Files:
-    """A certificate for *host* and this machine's own names, by an authority of this installation.
+def ensure(folder: Path, hosts: Sequence[str], now: datetime) -> Files:
+    """A certificate for *hosts* and this machine's own names, by an authority of this installation.
 
     The authority is made once and its certificate is what visitors trust; the server's is made
-    anew when it is about to end or the host has changed. Files are 0600.
+    anew when it is about to end or the hosts have changed. Files are 0600.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     found = files(folder)
     authority, key = _authority(folder, now)
-    if not _serves(found, authority, host, now):
-        _make_server(found, authority, key, host, now)
+    if not _serves(found, authority, hosts, now):
+        _make_server(found, authority, key, hosts, now)
     return found
 
 
@@ -127,7 +128,7 @@ def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.Ellipt
     return certificate, key
 
 
-def _serves(found: Files, authority: x509.Certificate, host: str, now: datetime) -> bool:
+def _serves(found: Files, authority: x509.Certificate, hosts: Sequence[str], now: datetime) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate(found.certificate.read_bytes())
         key = serialization.load_pem_private_key(found.key.read_bytes(), None)
@@ -138,38 +139,37 @@ def _serves(found: Files, authority: x509.Certificate, host: str, now: datetime)
     return (
         certificate.not_valid_after_utc > now + _RENEW
         and certificate.public_key() == key.public_key()
-        and set(names) >= set(_names(host))
+        and set(names) >= set(_names(hosts))
     )
 
 
-def _names(host: str) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = [
-        x509.DNSName("localhost"),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        x509.IPAddress(ipaddress.ip_address("::1")),
-    ]
-    try:
-        own: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        own = x509.DNSName(host)
-    return names if own in names else [*names, own]
+def _names(hosts: Sequence[str]) -> list[x509.GeneralName]:
+    names: list[x509.GeneralName] = []
+    for host in ("localhost", "127.0.0.1", "::1", *hosts):
+        try:
+            name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+        except ValueError:
+            name = x509.DNSName(host)
+        if name not in names:
+            names.append(name)
+    return names
 
 
 def _make_server(
     found: Files,
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
-    host: str,
+    hosts: Sequence[str],
     now: datetime,
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     certificate = (
         _builder(name, authority.subject, key.public_key(), now, _LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(_names(host)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_names(hosts)), critical=False)
         .add_extension(_identifier(key.public_key()), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),

@@ -46,7 +46,7 @@ def register(app: Flask) -> None:
 @plainly
 def up() -> None:
     """Start web, worker and sink together; the demo is made at the very first start."""
-    from b2b import demo, logs, supervisor
+    from b2b import demo, logs, server, supervisor
 
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     config = app.config
@@ -60,7 +60,10 @@ def up() -> None:
             config["SMTP_HOST"], config["SMTP_PORT"], "the mail sink", "SMTP_PORT"
         )
     database.migrate(config["DATABASE_URL"])
+    server.certificate(config)
     made = demo.make_if_wanted(app)
+    if not made:
+        demo.follow_address(app)
     if not made and not demo.is_set_up():
         click.echo("Nothing is set up yet: run  flask --app app init  in another terminal.")
     if (config["DATA_DIR"] / demo.FILE_NAME).exists() and not links.is_loopback(config["HOST"]):

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from b2b import clock, database, links
+from b2b import clock, database, demo_clients, links
 from b2b.actor import Actor
 from b2b.errors import StartRefused
 from b2b.extensions import db
@@ -94,11 +94,7 @@ def make_if_wanted(app: Flask) -> bool:
         if not tenants.is_first(db.session()):
             return False
         content = _make(db.session(), clock.now())
-        content = {
-            "baseUrl": config["BASE_URL"],
-            "mailUrl": f"{config['BASE_URL']}/mail",
-            **content,
-        }
+        content = {**_addresses(app), **content}
         # Written before the commit: a demo whose passwords nobody knows would be worse than none.
         _write(config["DATA_DIR"] / FILE_NAME, content)
         db.session.commit()
@@ -108,6 +104,60 @@ def make_if_wanted(app: Flask) -> bool:
     finally:
         db.session.remove()
     return True
+
+
+def _addresses(app: Flask) -> dict[str, Any]:
+    """Where the installation is, and whom visitors have to trust over https."""
+    config = app.config
+    content = {"baseUrl": config["BASE_URL"], "mailUrl": f"{config['BASE_URL']}/mail"}
+    return {**content, "caFile": str(config["CA_FILE"])} if config["CA_FILE"] else content
+
+
+def follow_address(app: Flask) -> None:
+    """Bring demo.json and the demo's own applications to the address of today: another port, or
+    https instead of http.
+    """
+    path = app.config["DATA_DIR"] / FILE_NAME
+    if not path.exists():
+        return
+    content = json.loads(path.read_text())
+    now = _addresses(app)
+    before = content.get("baseUrl", "")
+    if {name: content.get(name) for name in ("baseUrl", "mailUrl", "caFile")} == {
+        "caFile": None,
+        **now,
+    }:
+        return
+    content.pop("caFile", None)
+    samples = [one for one in content.get("applications", []) if "path" in one]
+    database.begin_write(db.session)
+    try:
+        for one in samples:
+            _move(db.session(), UUID(one["clientId"]), before, now["baseUrl"])
+            one["redirectUris"] = [
+                uri.replace(before, now["baseUrl"], 1) for uri in one.get("redirectUris", [])
+            ]
+        db.session.commit()
+    finally:
+        db.session.remove()
+    _write(path, {**now, **{n: v for n, v in content.items() if n not in now}})
+
+
+def _move(session: Session, app_id: UUID, before: str, after: str) -> None:
+    registration = session.scalars(
+        select(Application).where(Application.app_id == app_id)
+    ).one_or_none()
+    principal = session.scalars(
+        select(ServicePrincipal).where(ServicePrincipal.app_id == app_id)
+    ).first()
+    if registration is not None:
+        registration.public_redirect_uris = [
+            after + uri.removeprefix(before) if uri.startswith(before + "/") else uri
+            for uri in registration.public_redirect_uris
+        ]
+    url = None if principal is None else principal.sign_in_url
+    if principal is not None and url is not None and url.startswith(before + "/"):
+        principal.sign_in_url = after + url.removeprefix(before)
 
 
 def _write(path: Any, content: dict[str, Any]) -> None:
@@ -210,14 +260,20 @@ def _make(session: Session, now: datetime) -> dict[str, Any]:
         ],
         "users": written,
         "applications": [
-            {
-                "path": path,
-                "displayName": application.display_name,
-                "organisation": woodgrove.tenant_name,
-                "tenantId": str(woodgrove.tenant_id),
-                "clientId": str(application.app_id),
-            }
-            for path, application in (("projects", projects), ("permits", permits))
+            *(
+                {
+                    "kind": "sample",
+                    "path": path,
+                    "displayName": application.display_name,
+                    "organisation": woodgrove.tenant_name,
+                    "tenantId": str(woodgrove.tenant_id),
+                    "appId": str(application.app_id),
+                    "clientId": str(application.app_id),
+                    "redirectUris": _sample_redirects(path),
+                }
+                for path, application in (("projects", projects), ("permits", permits))
+            ),
+            *demo_clients.make(session, woodgrove, contoso),
         ],
     }
 
@@ -263,6 +319,10 @@ _QUIET_PEOPLE: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+def _sample_redirects(path: str) -> list[str]:
+    return [links.absolute(f"/demo/{path}/{page}") for page in ("callback", "signed-out")]
+
+
 def _things(
     session: Session, woodgrove: Actor
 ) -> tuple[ServicePrincipal, ServicePrincipal, ServicePrincipal, Group]:
@@ -305,9 +365,7 @@ def _things(
                 id=new_id(),
                 app_id=made.app_id,
                 display_name=name,
-                public_redirect_uris=[
-                    links.absolute(f"/demo/{path}/{page}") for page in ("callback", "signed-out")
-                ],
+                public_redirect_uris=_sample_redirects(path),
                 created_at=woodgrove.now,
             )
         )

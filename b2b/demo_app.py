@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import json
 import secrets
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ def configured() -> list[App]:
             client_id=row["clientId"],
         )
         for row in content.get("applications", [])
+        if "path" in row  # the others are for programs elsewhere
     ]
 
 
@@ -162,7 +164,20 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """An endpoint answers by itself or not at all."""
 
 
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+_openers: dict[str, urllib.request.OpenerDirector] = {}
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """No proxy and no redirects; over https it trusts the authority of this installation."""
+    trusted = str(current_app.config["CA_FILE"] or "")
+    if trusted not in _openers:
+        context = ssl.create_default_context(cafile=trusted or None)
+        _openers[trusted] = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=context),
+            _NoRedirect(),
+        )
+    return _openers[trusted]
 
 
 def _ask(url: str, *, form: dict[str, str] | None = None, bearer: str = "") -> dict[str, Any]:
@@ -174,7 +189,7 @@ def _ask(url: str, *, form: dict[str, str] | None = None, bearer: str = "") -> d
         url, data=None if form is None else urlencode(form).encode(), headers=headers
     )
     try:
-        with _opener.open(asked, timeout=TIMEOUT) as response:
+        with _opener().open(asked, timeout=TIMEOUT) as response:
             content = json.loads(response.read(LONGEST))
     except urllib.error.HTTPError as error:
         with error:

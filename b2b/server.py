@@ -2,11 +2,16 @@
 
 import gc
 import logging
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+
+from b2b import certificates, clock
+from b2b.certificates import Files
 
 
 class _Logger(Logger):
@@ -37,6 +42,15 @@ class _Application(BaseApplication):
         return self._app
 
 
+def certificate(config: Mapping[str, Any]) -> Files | None:
+    """The files to speak https with, made or renewed where need be; None for http."""
+    if not config["HTTPS"]:
+        return None
+    host = urlsplit(config["BASE_URL"]).hostname or "localhost"
+    hosts = [host] if config["HOST"] in ("0.0.0.0", "::", "") else [host, config["HOST"]]
+    return certificates.ensure(config["CA_FILE"].parent, hosts, clock.now())
+
+
 def run(app: Flask) -> None:
     """Serve until SIGTERM or SIGINT; what is running is finished within SHUTDOWN_GRACE (REL-10)."""
     config = app.config
@@ -58,6 +72,9 @@ def run(app: Flask) -> None:
         "accesslog": None,
         "control_socket_disable": True,
     }
+    files = certificate(config)
+    if files is not None:
+        options |= {"certfile": str(files.certificate), "keyfile": str(files.key)}
     # What is loaded by now stays for good: the collector need not walk it again and again
     # (statements
     # take half the time), and the forked processes go on sharing its memory.

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 import urllib.error
@@ -137,12 +138,14 @@ class Supervisor:
 
     def _wait_until_ready(self) -> None:
         config = self._app.config
-        health = f"http://{_reachable(config['HOST'])}:{config['PORT']}/healthz"
+        scheme = "https" if config["HTTPS"] else "http"
+        health = f"{scheme}://{_reachable(config['HOST'])}:{config['PORT']}/healthz"
+        trust = ssl.create_default_context(cafile=config["CA_FILE"]) if config["HTTPS"] else None
         request = urllib.request.Request(health, headers={"Host": _own_host(config["BASE_URL"])})
         ends = time.monotonic() + _READY_WITHIN
         while not self._stopping:
             with contextlib.suppress(OSError, urllib.error.URLError):
-                with urllib.request.urlopen(request, timeout=2):
+                with urllib.request.urlopen(request, timeout=2, context=trust):
                     pass
                 with socket.create_connection(
                     (_reachable(config["SMTP_HOST"]), config["SMTP_PORT"]), timeout=2
@@ -207,6 +210,8 @@ def panel(app: Flask) -> str:
         f"    Captured mail   {config['BASE_URL']}/mail   "
         f"(SMTP {config['SMTP_HOST']}:{config['SMTP_PORT']})",
     ]
+    if config["CA_FILE"]:
+        lines.append(f"    To be trusted   {_shown(config['CA_FILE'])}")
     demo = config["DATA_DIR"] / "demo.json"
     if demo.exists():
         content = json.loads(demo.read_text())

@@ -100,7 +100,7 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
 
 
 def test_every_module_has_a_room_or_is_an_edge() -> None:
-    edges = {"cli", "demo", "demo_app", "extensions", "factory", "logs", "server", "sink_process"}
+    edges = {"cli", "demo", "demo_app", "demo_clients", "extensions", "factory", "logs", "server", "sink_process"}
     edges |= {"operations", "supervisor", "web", "worker", "__init__"}
     found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert found - {"__pycache__"} == edges | set(MAY_IMPORT)
