@@ -126,6 +126,9 @@ class Browser:
         assert len(soup.find_all("h1")) == 1, page.url
         assert soup.html is not None
         assert soup.html.get("lang"), page.url
+        assert soup.body is not None
+        loose = "".join(soup.body.find_all(string=True, recursive=False)).split()
+        assert not loose, f"{page.url}: words outside of the page's layout: {loose}"
         assert not soup.select("script:not([src])"), page.url
         assert not soup.select("[style]"), page.url
         assert not [t for t in soup.find_all(True) for a in t.attrs if re.match(r"on[a-z]+$", a)]
