@@ -343,7 +343,8 @@ def _hinted(
             "x5t": jose.text(bytes.fromhex(credential.thumbprint)),
             "x5t#S256": jose.text(certificates.thumbprint_sha256(credential.certificate)),
         }
-        if any(hints.get(name) == value for name, value in names.items()):
+        # Some libraries leave the padding on.
+        if any(hints.get(name, "").rstrip("=") == value for name, value in names.items()):
             return credential
         if not set(names) & set(hints) and hints.get("kid", "").upper() == credential.thumbprint:
             return credential

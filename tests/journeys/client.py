@@ -2,6 +2,7 @@
 
 import http.client
 import http.cookies
+import ssl
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ BROKEN = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True)
 class Answer:
-    """The page at the end of the redirects."""
+    """The page at the end of the redirects; where they lead elsewhere, its address alone."""
 
     url: str
     status: int
@@ -41,8 +42,9 @@ class Answer:
 class Client:
     """One browser; it asks on a new connection each time and never asks twice by itself."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, ca_file: str | None = None) -> None:
         self._origin = origin
+        self._trust = None if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._cookies: dict[str, str] = {}
 
     def get(self, path: str) -> Answer:
@@ -51,7 +53,7 @@ class Client:
 
     def submit(self, page: Answer, **values: Any) -> Answer:
         """Send the first form of the main part, as a browser would with *values* filled in."""
-        form = page.soup.select_one("main form[method=post]")
+        form = page.soup.select_one("main form[method=post]:not([action*=signout])")
         assert form is not None, f"no form on {page.url}"
         data: dict[str, Any] = {}
         for field in form.select("input[name], select[name], textarea[name]"):
@@ -75,6 +77,8 @@ class Client:
             if location is None:
                 return Answer(url, status, body)
             url, data = urljoin(url, location), None
+            if not url.startswith(self._origin + "/"):
+                return Answer(url, status, b"")  # somebody else's page
             method = "HEAD" if method == "HEAD" else "GET"
         raise AssertionError(f"redirected ten times: {url}")
 
@@ -92,6 +96,10 @@ class Client:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             body = urlencode(data, doseq=True)
         connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=20)
+        if self._trust is not None:
+            connection = http.client.HTTPSConnection(
+                "localhost", parts.port, timeout=20, context=self._trust
+            )
         try:
             path = parts.path + (f"?{parts.query}" if parts.query else "")
             connection.request(method, path, body, {"Host": parts.netloc, **headers})

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -109,7 +110,13 @@ class Program:
     @property
     def url(self) -> str:
         """Its own address, without a slash at the end."""
-        return f"http://localhost:{self._settings['PORT']}"
+        scheme = "https" if self._settings.get("HTTPS") else "http"
+        return f"{scheme}://localhost:{self._settings['PORT']}"
+
+    @property
+    def ca_file(self) -> str | None:
+        """Whom its visitors have to trust, if it speaks https."""
+        return str(self._data / "tls" / "ca.pem") if self._settings.get("HTTPS") else None
 
     @property
     def database_url(self) -> str:
@@ -145,8 +152,12 @@ class Program:
     def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"it ended at once:\n{self.log[-3000:]}"
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=2):
-            return True
+        with contextlib.suppress(OSError):
+            trust = (
+                None if self.ca_file is None else ssl.create_default_context(cafile=self.ca_file)
+            )
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2, context=trust):
+                return True
         return False
 
     def terminate(self) -> float:

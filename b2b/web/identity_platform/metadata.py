@@ -4,6 +4,7 @@ has.
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import Response, jsonify, request
@@ -133,13 +134,13 @@ def keys(tenant: str) -> ResponseReturnValue:
 @public
 def instance() -> ResponseReturnValue:
     """Instance discovery, as MSAL does it: this installation is a cloud of its own."""
-    endpoint = request.args.get("authorization_endpoint", "")
-    found = re.fullmatch(
-        re.escape(links.absolute("/")) + r"([A-Za-z0-9.-]{1,253})/oauth2/(v2\.0/)?authorize",
-        endpoint,
-    )
+    asked = urlsplit(request.args.get("authorization_endpoint", ""))
+    own = urlsplit(links.absolute("/"))
+    found = re.fullmatch(r"/([A-Za-z0-9.-]{1,253})/oauth2/(v2\.0/)?authorize", asked.path)
+    # Libraries leave the port out (clients.md, discovery).
+    known = (own.netloc, own.hostname)
     try:
-        if found is None:
+        if found is None or asked.scheme != own.scheme or asked.netloc not in known:
             raise SignInRefused(50049)
         name, _ = _names(found[1])
     except SignInRefused as refused:
