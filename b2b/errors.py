@@ -4,7 +4,9 @@ own shape.
 A message is a template and its values, so that the edge which shows it can translate it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 
 def N_(text: str) -> str:
@@ -58,6 +60,16 @@ class Conflict(Refused):
     """The state of the thing has changed, or something else already has what was asked for."""
 
     code = "Conflict"
+
+
+class NotAll(Conflict):
+    """Nothing was done, because it cannot be done for each of several: `verdicts`, of the service
+    that was asked, say for whom.
+    """
+
+    def __init__(self, verdicts: Sequence[Any]) -> None:
+        super().__init__(N_("Nothing was done, because it cannot be done for everybody."))
+        self.verdicts = verdicts
 
 
 class Throttled(Refused):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from b2b import links
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict, Invalid, NotFound, Refused
+from b2b.errors import N_, Conflict, Invalid, NotAll, NotFound, Refused
 from b2b.mail import outbox
 from b2b.models import Invitation, InvitationStanding, Tenant, TenantPolicy, User
 from b2b.services import (
@@ -53,14 +53,6 @@ class Verdict:
     user: User
     invitation: Invitation | None
     refusal: Refused | None
-
-
-class NotAll(Conflict):
-    """Nothing was done, because it cannot be done for each of them: `verdicts` says for whom."""
-
-    def __init__(self, verdicts: Sequence[Verdict]) -> None:
-        super().__init__(N_("Nothing was done, because it cannot be done for everybody."))
-        self.verdicts = verdicts
 
 
 def of_user(session: Session, actor: Actor, user_id: UUID) -> Invitation | None:

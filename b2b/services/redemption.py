@@ -305,28 +305,25 @@ def _holder(session: Session, opened: Opened, identity: ExternalIdentity) -> UUI
 
 def note_opened(session: Session, actor: Actor, opened: Opened) -> None:
     """The guest has pressed Get Started (a visit alone leaves no trace)."""
-    session.execute(
-        update(Invitation)
-        .where(
-            Invitation.tenant_id == actor.tenant_id,
-            Invitation.id == opened.invitation.id,
-            Invitation.opened_at.is_(None),
-        )
-        .values(opened_at=actor.now)
-        .execution_options(synchronize_session=False)
-    )
+    _note(session, opened, Invitation.opened_at, opened_at=actor.now)
 
 
 def note_signed_in(session: Session, actor: Actor, opened: Opened) -> None:
     """The invited person has proven who he is and looks at what is asked of him."""
+    opened_at = opened.invitation.opened_at or actor.now
+    _note(session, opened, Invitation.signed_in_at, signed_in_at=actor.now, opened_at=opened_at)
+
+
+def _note(session: Session, opened: Opened, unless: Any, **moments: datetime) -> None:
+    """Set *moments* of the invitation, the first time only: while *unless* is empty."""
     session.execute(
         update(Invitation)
         .where(
-            Invitation.tenant_id == actor.tenant_id,
+            Invitation.tenant_id == opened.tenant.id,
             Invitation.id == opened.invitation.id,
-            Invitation.signed_in_at.is_(None),
+            unless.is_(None),
         )
-        .values(signed_in_at=actor.now, opened_at=opened.invitation.opened_at or actor.now)
+        .values(moments)
         .execution_options(synchronize_session=False)
     )
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict, Denied, Invalid, NotFound, Refused
+from b2b.errors import N_, Conflict, Denied, Invalid, NotAll, NotFound, Refused
 from b2b.models import Group, User
 from b2b.services import (
     audit,
@@ -61,14 +61,6 @@ class Verdict:
 
     user: User
     refusal: Refused | None = None
-
-
-class NotAll(Conflict):
-    """Nothing was done, because it cannot be done for each of them: `verdicts` says for whom."""
-
-    def __init__(self, verdicts: Sequence[Verdict]) -> None:
-        super().__init__(N_("Nothing was done, because it cannot be done for everybody."))
-        self.verdicts = verdicts
 
 
 def may(session: Session, actor: Actor, together: Together) -> bool:

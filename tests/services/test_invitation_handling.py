@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from b2b import worker
 from b2b.actor import Actor
-from b2b.errors import Conflict, Denied, Invalid, NotFound, Refused
+from b2b.errors import Conflict, Denied, Invalid, NotAll, NotFound, Refused
 from b2b.models import (
     AllowInvitesFrom,
     AuditEvent,
@@ -26,7 +26,7 @@ from b2b.models import (
     User,
 )
 from b2b.services import deleted_users, invitation_handling, invitation_listing, redemption
-from b2b.services.invitation_handling import Handling, NotAll
+from b2b.services.invitation_handling import Handling
 from b2b.services.invitations import Invited
 from b2b.services.redemption import Standing
 from tests import factories

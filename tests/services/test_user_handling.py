@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from b2b.errors import Denied, Invalid, NotFound
+from b2b.errors import Denied, Invalid, NotAll, NotFound
 from b2b.models import Role, User
 from b2b.services import deleted_users, groups, user_handling
-from b2b.services.user_handling import NotAll, Together
+from b2b.services.user_handling import Together
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock

@@ -8,7 +8,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 
-from b2b.errors import NotFound, Refused
+from b2b.errors import NotAll, NotFound, Refused
 from b2b.extensions import db
 from b2b.models import User
 from b2b.services import (
@@ -18,7 +18,7 @@ from b2b.services import (
     permissions,
     policies,
 )
-from b2b.services.invitation_handling import Handling, NotAll, Verdict
+from b2b.services.invitation_handling import Handling, Verdict
 from b2b.services.invitation_listing import Cursor, Filters
 from b2b.services.invitation_states import InvitationState, ends_at
 from b2b.services.permissions import Action

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from wtforms import StringField
 
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict, Invalid, NotFound
+from b2b.errors import N_, Conflict, Invalid, NotAll, NotFound
 from b2b.extensions import db
 from b2b.mail import outbox
 from b2b.models import (
@@ -214,7 +214,7 @@ def selected_users() -> ResponseReturnValue:
                 done = user_handling.handle(writing_session, who, together, ids, group_id=group_id)
             flash(_done(together, len(done)), "ok")
             return redirect(_with_filters(came_from), 303)
-        except user_handling.NotAll as error:
+        except NotAll as error:
             verdicts = error.verdicts
     people = user_handling.chosen(session, who, together, ids, group_id=group_id)
     refused = {one.user.id: one.refusal for one in verdicts if one.refusal is not None}
