@@ -1,6 +1,7 @@
 """Between a mail and its rows: what is stored of it at once, what later, and what a list shows."""
 
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,12 +22,16 @@ _PEOPLE = ("from", "to", "cc", "reply-to")
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A mail as handed over: the envelope, and the bytes exactly as sent (dots unstuffed)."""
+    """A mail as handed over: the envelope, and the bytes exactly as sent (dots unstuffed).
+
+    ``packed`` is the same, from ``packer``, where it was packed on its way in.
+    """
 
     sender: str
     recipients: Sequence[str]
     source: bytes
     received_at: datetime = field(default_factory=clock.now)
+    packed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,23 @@ def new_id() -> str:
         number, at = divmod(number, 62)
         letters.append(_ALPHABET[at])
     return "".join(letters)
+
+
+def packer() -> "zlib._Compress":
+    """What packs a source, in pieces; ``unpacked`` reads it."""
+    return zlib.compressobj(1)
+
+
+def packed(arrival: Arrival) -> bytes:
+    """The source as it is kept."""
+    if arrival.packed is not None:
+        return arrival.packed
+    return zlib.compress(arrival.source, 1)
+
+
+def unpacked(kept: bytes) -> bytes:
+    """The source again."""
+    return zlib.decompress(kept)
 
 
 def of_arrival(arrival: Arrival) -> dict[str, Any]:

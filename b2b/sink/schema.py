@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from b2b.prepared import run
 from b2b.sink.tables import FULL_TEXT, SCHEMA, VERSION_TABLE
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _on_sqlite_connect(connection: sqlite3.Connection, _: Any) -> None:
 
 def _on_sqlite_begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    run(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as Peer
 
+from b2b.sink import rows
 from b2b.sink.store import Arrival
 from b2b.sink.writer import NotKept
 
@@ -254,19 +255,19 @@ class Session(SMTP):
             return
         await self.push("354 End data with <CR><LF>.<CR><LF>")
         self.reading_data = True
-        held = _Held(self)
+        content = _Content(self)
         try:
-            reply = await self._read_data(held)
+            reply = await self._read_data(content)
         finally:
             self.reading_data = False
-            held.release()
+            content.release()
         if reply is None:
             self.dismiss("552 5.3.4 Message too large")
         else:
             self._set_post_data_state()  # type: ignore[no-untyped-call]  # aiosmtpd
             await self.push(reply)
 
-    async def _read_data(self, held: "_Held") -> str | None:
+    async def _read_data(self, content: "_Content") -> str | None:
         """Read one mail and keep it: the reply, or None when it goes on beyond all bounds.
 
         The end is CRLF.CRLF and nothing else, also at the very start (the CRLF is that of DATA). In
@@ -283,24 +284,23 @@ class Session(SMTP):
             total += len(piece)
             if total > limit + OVERRUN:
                 return None
-            held.add(piece)
+            content.add(piece)
             tail = (tail + piece[-5:])[-5:]
-        if held.refused:
+        if content.refused:
             return "452 4.3.1 Too much mail at once, try again"
-        raw = held.joined()[:-3]
-        lines = raw.count(b"\r\n")
-        if raw.count(b"\r") != lines or raw.count(b"\n") != lines:
+        source, packed = content.end()
+        if content.is_bare:
             return "554 5.6.0 Bare CR or LF in the message (RFC 5321 section 2.3.8)"
-        content = (raw[1:] if raw.startswith(b".") else raw).replace(b"\r\n.", b"\r\n")
-        del raw
-        if len(content) > limit:
+        if len(source) > limit:
             return "552 5.3.4 Message too large"
-        return await self._keep(content)
+        return await self._keep(source, packed)
 
-    async def _keep(self, content: bytes) -> str:
+    async def _keep(self, source: bytes, packed: bytes) -> str:
         assert self.envelope is not None
         sender = self.envelope.mail_from or ""
-        arrival = Arrival("" if sender == "<>" else sender, self.envelope.rcpt_tos, content)
+        arrival = Arrival(
+            "" if sender == "<>" else sender, self.envelope.rcpt_tos, source, packed=packed
+        )
         self.committing = True
         try:
             message_id = await self.sink.writer.submit(arrival)
@@ -312,8 +312,10 @@ class Session(SMTP):
         return f"250 2.0.0 Ok: queued as {message_id}"
 
 
-class _Held:
-    """The pieces of a mail being read, counted against the room that all connections share."""
+class _Content:
+    """A mail being read: without doubled dots, and packed as it comes, so that nothing but the
+    commit is left to do at its end. Counted against the room that all connections share.
+    """
 
     def __init__(self, session: Session) -> None:
         self.sink = session.sink
@@ -321,26 +323,61 @@ class _Held:
         self.pieces: list[bytes] = []
         self.size = 0
         self.refused = False
+        self.is_bare = False
+        """There is a CR or LF without the other."""
+        self._rest = b""
+        self._begun = False
+        self._packer = rows.packer()
+        self._packed: list[bytes] = []
 
     def add(self, piece: bytes) -> None:
+        """The next octets from the wire, up to the end mark and with it."""
         if self.refused:
             return
         if self.sink.held_bytes + len(piece) > self.limit:
             self.release()
             self.refused = True
             return
-        self.pieces.append(piece)
         self.size += len(piece)
         self.sink.held_bytes += len(piece)
+        self._take(self._rest + piece)
 
-    def joined(self) -> bytes:
+    def _take(self, octets: bytes) -> None:
+        """All of *octets* but what may belong to the end mark or to a CRLF and its dot."""
+        cut = max(0, len(octets) - len(b"\r\n.\r\n"))
+        if octets[cut - 1 : cut] == b"\r":
+            cut -= 1
+        elif octets[max(0, cut - 2) : cut] == b"\r\n":
+            cut -= 2
+        self._rest = octets[cut:]
+        if cut:
+            self._keep(octets[:cut])
+
+    def _keep(self, octets: bytes) -> None:
+        ends = octets.count(b"\r\n")
+        if octets.count(b"\r") != ends or octets.count(b"\n") != ends:
+            self.is_bare = True
+        if not self._begun and octets.startswith(b"."):
+            octets = octets[1:]
+        self._begun = True
+        octets = octets.replace(b"\r\n.", b"\r\n")
+        self.pieces.append(octets)
+        self._packed.append(self._packer.compress(octets))
+
+    def end(self) -> tuple[bytes, bytes]:
+        """The mail's source and the same packed, once the end mark has come."""
+        if len(self._rest) > len(b".\r\n"):
+            self._keep(self._rest[: -len(b".\r\n")])
         whole = b"".join(self.pieces)
         self.pieces.clear()
-        return whole
+        self._packed.append(self._packer.flush())
+        return whole, b"".join(self._packed)
 
     def release(self) -> None:
+        """Give the room back."""
         self.sink.held_bytes -= self.size
         self.pieces.clear()
+        self._packed.clear()
         self.size = 0
 
 

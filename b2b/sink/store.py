@@ -7,15 +7,16 @@ its snippet, at its 250.
 """
 
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     RowMapping,
+    bindparam,
     column,
     delete,
     func,
@@ -29,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import make_url
 
+from b2b.prepared import Prepared
 from b2b.sink import rows, schema, search
 from b2b.sink.rows import Arrival, Indexed, Summary
 from b2b.sink.schema import StoreIsNewer
@@ -41,6 +43,20 @@ __all__ = ["Arrival", "Counters", "Page", "Store", "StoreIsNewer", "Summary"]
 _SLICE = 500
 # FTS5 takes its commands as a value of the column that is named like the table.
 _INDEX = table(FULL_TEXT, column(FULL_TEXT), column("rowid"), column("words"))
+
+_BOOK = Prepared(
+    update(mailbox)
+    .values(
+        last_key=mailbox.c.last_key + bindparam("more_keys", type_=BigInteger),
+        latest_change=mailbox.c.latest_change + 1,
+        total=mailbox.c.total + bindparam("more_total", type_=BigInteger),
+        unread=mailbox.c.unread + bindparam("more_unread", type_=BigInteger),
+    )
+    .returning(mailbox.c.last_key)
+)
+_INSERT_MESSAGE = Prepared(insert(messages), messages.c.keys())
+_INSERT_RECIPIENT = Prepared(insert(recipients), recipients.c.keys())
+_INSERT_SOURCE = Prepared(insert(sources), sources.c.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,7 @@ class Store:
         """Keep ``arrivals`` in this order, all or none; their public ids, once durable."""
         mails = [rows.of_arrival(arrival) for arrival in arrivals]
         people = [rows.of_envelope(arrival.recipients) for arrival in arrivals]
-        packed = [zlib.compress(arrival.source, 1) for arrival in arrivals]
+        packed = [rows.packed(arrival) for arrival in arrivals]
         if not mails:
             return []
         with self._writing() as connection:
@@ -113,16 +129,16 @@ class Store:
             keys = range(first, first + count)
             for key, mail in zip(keys, mails, strict=True):
                 mail["key"] = key
-            connection.execute(insert(messages), mails)
+            _INSERT_MESSAGE.write(connection, mails)
             envelopes = [
                 {"message_key": key, **person}
                 for key, persons in zip(keys, people, strict=True)
                 for person in persons
             ]
             if envelopes:
-                connection.execute(insert(recipients), envelopes)
-            connection.execute(
-                insert(sources),
+                _INSERT_RECIPIENT.write(connection, envelopes)
+            _INSERT_SOURCE.write(
+                connection,
                 [
                     {"message_key": key, "packed": one}
                     for key, one in zip(keys, packed, strict=True)
@@ -145,7 +161,7 @@ class Store:
             ).all()
         if not waiting:
             return 0
-        read = {key: rows.indexed(zlib.decompress(packed)) for key, packed in waiting}
+        read = {key: rows.indexed(rows.unpacked(packed)) for key, packed in waiting}
         with self._writing() as connection:
             still = connection.scalars(
                 select(messages.c.key).where(messages.c.key.in_(read), not_(messages.c.is_indexed))
@@ -246,7 +262,7 @@ class Store:
         statement = select(sources.c.packed).join(messages, messages.c.key == sources.c.message_key)
         with self._reading() as connection:
             packed = connection.scalar(statement.where(messages.c.id == message_id))
-        return None if packed is None else zlib.decompress(packed)
+        return None if packed is None else rows.unpacked(packed)
 
     def neighbours(self, message_id: str, query: str = "") -> tuple[str | None, str | None]:
         """The ids of the next newer and next older mail matching ``query``. Raises BadQuery."""
@@ -359,15 +375,8 @@ class Store:
         self, connection: Connection, *, total: int = 0, unread: int = 0, keys: int = 0
     ) -> int:
         """Book a change, first in its transaction; returns the last key given out before."""
-        connection.execute(
-            update(mailbox).values(
-                last_key=mailbox.c.last_key + keys,
-                latest_change=mailbox.c.latest_change + 1,
-                total=mailbox.c.total + total,
-                unread=mailbox.c.unread + unread,
-            )
-        )
-        return int(connection.execute(select(mailbox.c.last_key)).scalar_one()) - keys
+        booked = _BOOK.all(connection, more_keys=keys, more_total=total, more_unread=unread)
+        return int(booked[0].last_key) - keys
 
     def _summaries(
         self, connection: Connection, mails: Sequence[RowMapping]
