@@ -1,6 +1,5 @@
 """The web server: gunicorn with threads, started from the command line and by `up` alike."""
 
-import gc
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from b2b import certificates, clock
+from b2b import certificates, clock, collector
 from b2b.certificates import Files
 
 
@@ -75,10 +74,5 @@ def run(app: Flask) -> None:
     files = certificate(config)
     if files is not None:
         options |= {"certfile": str(files.certificate), "keyfile": str(files.key)}
-    # What is loaded by now stays for good: the collector need not walk it again and again
-    # (statements
-    # take half the time), and the forked processes go on sharing its memory.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    collector.freeze()
     _Application(app, options).run()

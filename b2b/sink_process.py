@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from b2b import collector
 from b2b.errors import StartRefused
 
 
@@ -18,6 +19,7 @@ def serve(config: Mapping[str, Any]) -> None:
     settings = SinkSettings(
         host=config["SMTP_HOST"], port=config["SMTP_PORT"], store_url=config["MAIL_STORE_URL"]
     )
+    collector.freeze()
     try:
         run(settings)
     except (PortInUse, StoreIsNewer) as error:

@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from b2b import clock, database
+from b2b import clock, collector, database
 from b2b.extensions import db
 from b2b.mail import breaker, outbox
 from b2b.mail.delivery import Deliverer, Outcome
@@ -179,4 +179,5 @@ def run(app: Flask) -> None:
     worker = Worker(app)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, worker.stop)
+    collector.freeze()
     worker.run()

@@ -2,19 +2,22 @@
 texts.
 """
 
+import functools
 import re
 import textwrap
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from email.utils import formataddr
 from gettext import NullTranslations
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
+from babel import dates
 from flask import current_app
-from flask_babel import force_locale, format_date, get_locale, get_translations, gettext
-from flask_mail import Message
-from jinja2 import Environment
+from flask_babel import force_locale, get_locale, get_translations, gettext
+from jinja2 import Environment, pass_eval_context
+from jinja2.nodes import EvalContext
+from markupsafe import escape
 
 from b2b import links
 from b2b.mail.pictures import Inline, Pictures
@@ -142,10 +145,23 @@ def _environment() -> Environment:
 
 
 def _sentences(translations: NullTranslations) -> Any:
-    """Jinja's own function for sentences: it escapes what is put into them."""
-    bound: Any = Environment(extensions=["jinja2.ext.i18n"])
-    bound.install_gettext_callables(translations.gettext, translations.ngettext, newstyle=True)
-    return bound.globals["gettext"]
+    """`_` of templates: the sentence in the language, with what is put into it escaped where the
+    template escapes. The letters of one inviter say the same things over and over.
+    """
+
+    @functools.lru_cache(1024)
+    def said(is_html: bool, sentence: str, values: tuple[tuple[str, str], ...]) -> str:
+        words = translations.gettext(sentence)
+        return (escape(words) if is_html else words) % dict(values)
+
+    @pass_eval_context
+    def sentence(context: EvalContext, sentence: str, /, **values: str) -> str:
+        is_html = context.autoescape
+        # Escaped before they are looked up: markup and text with the same letters are equal.
+        put_in = ((name, escape(it) if is_html else it) for name, it in values.items())
+        return said(is_html, sentence, tuple(put_in))
+
+    return sentence
 
 
 def _pictures(
@@ -206,8 +222,13 @@ def _nearest(language: str | None) -> str:
 
 def _day(at: datetime) -> str:
     """21 November 2026; in other languages as they write it."""
-    english = str(get_locale()).startswith("en")
-    return cast(str, format_date(at, "d MMMM yyyy" if english else "long"))
+    return _written(at.date(), str(get_locale()))
+
+
+@functools.lru_cache(1024)
+def _written(day: date, locale: str) -> str:
+    form = "d MMMM yyyy" if locale.startswith("en") else "long"
+    return dates.format_date(day, form, locale)
 
 
 def _sender(template: str, context: dict[str, Any]) -> str:
@@ -248,6 +269,7 @@ def _host(url: str | None) -> str | None:
     return re.sub(r"^https?://([^/?#]+).*$", r"\1", url)
 
 
+@functools.lru_cache(1024)
 def _wrapped(text: str, indent: str = "") -> str:
     """*text* in WIDTH columns, its own line ends kept; long words such as links stay whole."""
     # What follows a wide letter is counted as its second column, and taken out again.
@@ -269,12 +291,22 @@ def _quoted(text: str) -> str:
     return _wrapped(text, "  ")
 
 
-class Letter(Message):
-    """Flask-Mail's message, and the pictures that its HTML names.
+@dataclass
+class Letter:
+    """What `source.of` makes the bytes of.
 
-    `source.of` makes the bytes: Flask-Mail itself knows attachments only, which readers list.
+    Not Flask-Mail's message: that asks the name service who we are at every one, and knows no
+    pictures but as attachments, which readers list.
     """
 
+    subject: str
+    sender: str
+    recipients: list[str]
+    reply_to: str | None
+    body: str
+    html: str
+    message_id: str
+    extra_headers: dict[str, str]
     inline: tuple[Inline, ...] = ()
 
 
@@ -307,16 +339,14 @@ def message(
     copy_to = context.get("copy_to")
     if copy_to and template == "invitation":
         headers["Cc"] = formataddr((one_line(context.get("copy_name") or ""), copy_to), "utf-8")
-    reply_to = context.get("reply_to")
-    made = Letter(
+    return Letter(
         subject=rendered.subject,
+        sender=formataddr((rendered.sender_name, current_app.config["MAIL_FROM"]), "utf-8"),
         recipients=[recipient],
+        reply_to=context.get("reply_to"),
         body=rendered.text,
         html=rendered.html,
-        sender=formataddr((rendered.sender_name, current_app.config["MAIL_FROM"]), "utf-8"),
-        reply_to=reply_to,
+        message_id=message_id,
         extra_headers=headers,
+        inline=rendered.pictures,
     )
-    made.msgId = message_id
-    made.inline = rendered.pictures
-    return made

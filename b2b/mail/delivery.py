@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import re
+import select
 import smtplib
 import socket
 import ssl
@@ -12,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import flask_mail
@@ -32,6 +33,14 @@ TOTAL = 120.0
 """Seconds that one mail may take in all (threats.md, REL-4)."""
 SILENCES = 3
 """So many mails in a row that end without an answer, and the server is left alone for a while."""
+
+_ENVELOPE = 3
+"""Commands before a content: MAIL, RCPT, DATA."""
+_END = b".\r\n"
+_AHEAD = 64 * 1024
+"""Octets of a content that may go out before the mail in front is settled; buffers take them."""
+_MOMENT = 0.005
+"""Seconds for which a server's readiness is waited for before the mail in front is settled."""
 
 # One mailbox as it stands between the angle brackets of RCPT; quoted local parts included.
 _MAILBOX = re.compile(
@@ -105,6 +114,10 @@ class Connection(flask_mail.Connection):
         self.host = self.configure_host()
         self.answered = 0
         self._announced: Parcel | None = None
+        self._replies: list[Reply] = []
+        """To the envelope of the one announced, as far as they were read."""
+        self._begun = False
+        """Its content is out, but for the end."""
         self._ends = 0.0
         self._patience: float = current_app.config["MAIL_COMMAND_TIMEOUT"]
         self._sender: str = current_app.config["MAIL_FROM"]
@@ -149,7 +162,7 @@ class Connection(flask_mail.Connection):
         """
         assert self.host is not None
         self._ends = time.monotonic() + TOTAL
-        replies: list[Reply] = []
+        replies, self._replies = self._replies, []
         try:
             if self._announced is None and self._grouping:
                 self.host.send(b"".join(self._envelope(parcel)))
@@ -157,7 +170,8 @@ class Connection(flask_mail.Connection):
             if self._announced is not None:
                 assert self._announced is parcel
                 self._announced = None
-                replies = [self._reply() for _ in range(3)]
+                while len(replies) < _ENVELOPE:
+                    replies.append(self._reply())
             else:
                 for command in self._envelope(parcel):
                     self.host.send(command)
@@ -167,7 +181,7 @@ class Connection(flask_mail.Connection):
         except (OSError, smtplib.SMTPException) as error:
             self.drop()
             raise Silence(_words(error), begun=False) from error
-        refused = next((reply for reply in replies if not 200 <= reply.code < 400), None)
+        refused = _refusal(replies)
         if refused is None:
             return None
         self.answered += 1
@@ -179,17 +193,60 @@ class Connection(flask_mail.Connection):
                 self.host.rset()
         return refused
 
+    def begin(self) -> None:
+        """Let the server have the content of the mail announced, if it asks for it at once.
+
+        All but the end: until that has come nothing is taken, so the mail before may still be
+        unsettled. A server that lets us wait does not delay its settling.
+        """
+        parcel = self._announced
+        if parcel is None or len(parcel.content) > _AHEAD:
+            return
+        assert self.host is not None
+        self._ends = time.monotonic() + TOTAL
+        try:
+            while len(self._replies) < _ENVELOPE:
+                if not self._has_spoken():
+                    return
+                self._replies.append(self._reply())
+            if _refusal(self._replies) is None:
+                self.host.send(parcel.content[: -len(_END)])
+                self._begun = True
+        except (OSError, smtplib.SMTPException):
+            self.drop()  # nothing is lost: it is announced anew
+
+    def _has_spoken(self) -> bool:
+        """Whether there is something to read, now or in a moment."""
+        assert self.host is not None
+        assert self.host.sock is not None
+        heard: Any = self.host.file
+        ends = time.monotonic() + _MOMENT
+        self.host.sock.settimeout(0)
+        try:
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    if heard.peek(1):
+                        return True
+                left = ends - time.monotonic()
+                if left <= 0:
+                    return False
+                select.select([self.host.sock], [], [], left)
+        finally:
+            self.host.sock.settimeout(self._patience)
+
     def hand_over(self, parcel: Parcel, following: Parcel | None) -> None:
         """The content to its end and, in the same write, the envelope of *following*: a group of
         commands may begin with the end of a content (RFC 2920, 3.1). Raises Silence.
         """
         assert self.host is not None
+        content = _END if self._begun else parcel.content
+        self._begun = False
         try:
             if following is not None and self._grouping:
                 self._announced = following
-                self.host.send(b"".join((parcel.content, *self._envelope(following))))
+                self.host.send(b"".join((content, *self._envelope(following))))
             else:
-                self.host.send(parcel.content)
+                self.host.send(content)
         except (OSError, smtplib.SMTPException) as error:
             self.drop()
             raise Silence(_words(error), begun=True) from error
@@ -230,6 +287,8 @@ class Connection(flask_mail.Connection):
     def drop(self) -> None:
         """Hang up without a word: a mail whose content was not handed over is then not taken."""
         self._announced = None
+        self._replies = []
+        self._begun = False
         if self.host is not None:
             self.host.close()
             self.host = None
@@ -240,6 +299,11 @@ class Connection(flask_mail.Connection):
             with contextlib.suppress(OSError, smtplib.SMTPException):
                 self.host.quit()
         self.drop()
+
+
+def _refusal(replies: list[Reply]) -> Reply | None:
+    """The first that says no."""
+    return next((reply for reply in replies if not 200 <= reply.code < 400), None)
 
 
 def _refuses_us(error: Exception) -> bool:
@@ -284,7 +348,8 @@ class Deliverer:
 
     At any moment there is at most one mail whose content is out and whose row is not settled:
     however this process ends, it repeats no more than that one (threats.md, REL-2). What is done
-    meanwhile can be undone: the next letters are rendered, and the next envelope is announced.
+    meanwhile can be undone: the next letters are rendered, the next envelope is announced, and its
+    content goes out but for the end.
 
     *transaction* opens a short write transaction and commits it; *clock* says what time it is;
     *stopping* is asked between two mails.
@@ -438,7 +503,9 @@ class Deliverer:
                 return refused
         connection.hand_over(parcel, following)
         meanwhile()
-        return connection.answer()
+        answer = connection.answer()
+        connection.begin()
+        return answer
 
     def _reached(self) -> Connection:
         """A connection on which a mail may begin. Raises Unreachable."""
@@ -469,7 +536,7 @@ class Deliverer:
         except Exception as error:  # a row that cannot be rendered must not stop the others (REL-6)
             log.exception("mail cannot be rendered", extra={"outbox_id": str(mail.id)})
             raise Unfit(f"Cannot be rendered: {type(error).__name__}") from error
-        return Parcel(mail, mail.recipient, content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        return Parcel(mail, mail.recipient, content.replace(b"\r\n.", b"\r\n..") + _END)
 
     def _settle(
         self, mail: Leased, answer: Reply | Silence, following: Parcel | None, outcome: Outcome

@@ -9,12 +9,12 @@ import base64
 import binascii
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.header import Header, decode_header, make_header
 from email.utils import format_datetime, formataddr, parseaddr
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
 WIDTH = 76
 """Octets that a header line should not exceed (RFC 5322, 2.1.1, says 78)."""
@@ -42,15 +42,35 @@ class UnfitHeader(ValueError):
 
 
 class Letter(Protocol):
-    """What Flask-Mail's message and ours have."""
+    """What there is to send. Without *html* it is plain text alone."""
 
-    subject: str
-    sender: Any
-    reply_to: Any
-    body: str | None
-    html: str | None
-    msgId: str
-    extra_headers: dict[str, str] | None
+    @property
+    def subject(self) -> str:
+        """One line."""
+
+    @property
+    def sender(self) -> str:
+        """One mailbox, with or without a name."""
+
+    @property
+    def reply_to(self) -> str | None:
+        """Likewise."""
+
+    @property
+    def body(self) -> str:
+        """The text part."""
+
+    @property
+    def html(self) -> str | None:
+        """The HTML part."""
+
+    @property
+    def message_id(self) -> str:
+        """In angle brackets."""
+
+    @property
+    def extra_headers(self) -> Mapping[str, str]:
+        """More headers, in their order."""
 
     @property
     def inline(self) -> Sequence[Picture]:
@@ -69,16 +89,16 @@ def of(letter: Letter, *, recipient: str, date: datetime) -> bytes:
         _mailbox("From", letter.sender),
         _mailbox("To", recipient),
         "Date: " + format_datetime(date),
-        _line("Message-ID", letter.msgId),
+        _line("Message-ID", letter.message_id),
     ]
     if letter.reply_to:
         head.append(_mailbox("Reply-To", letter.reply_to))
-    for name, value in (letter.extra_headers or {}).items():
+    for name, value in letter.extra_headers.items():
         head.append(_mailbox(name, value) if name == "Cc" else _line(name, value))
     head.append("MIME-Version: 1.0")
     # An equals sign followed by an underscore stands in no encoded part.
-    mark = sha256(letter.msgId.encode()).hexdigest()[:24]
-    body = _text("plain", letter.body or "")
+    mark = sha256(letter.message_id.encode()).hexdigest()[:24]
+    body = _text("plain", letter.body)
     if letter.html is not None:
         shown = _text("html", letter.html)
         if letter.inline:

@@ -8,6 +8,7 @@ import asyncio
 import copy
 import logging
 import re
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ log = logging.getLogger(__name__)
 
 STREAM_LIMIT = 64 * 1024
 """What is read at a time; asyncio holds up to twice as much of each connection."""
+
+FLUSHED = 4 * 1024
+"""Octets in a piece from which on it is packed at once; smaller ones are worth more together."""
+
+END_MARK = b"\r\n.\r\n"
 
 MAX_COMMAND = 2_048
 """Octets of a command line. RFC 5321 asks for 512, RFC 6531 for more; long addresses fit."""
@@ -87,10 +93,33 @@ class _Recipients:
         return "250 OK"
 
 
+class _Reader(asyncio.StreamReader):
+    """A stream that also gives what is there already, which ``readuntil`` holds back."""
+
+    _buffer: bytearray
+
+    async def read_towards(self, mark: bytes, tail: bytes) -> bytes:
+        """At least one octet and at most those up to the end of ``mark``, which may have begun in
+        ``tail``, the octets read before. Raises IncompleteReadError at the end of the stream.
+        """
+        if not self._buffer:
+            if self.at_eof():
+                raise asyncio.IncompleteReadError(b"", None)
+            await self._wait_for_data("read_towards")  # type: ignore[attr-defined]  # inherited
+            return await self.read_towards(mark, tail)
+        seen = tail[-len(mark) + 1 :]
+        at = (seen + self._buffer).find(mark)
+        end = len(self._buffer) if at < 0 else at + len(mark) - len(seen)
+        piece = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        self._maybe_resume_transport()  # type: ignore[attr-defined]  # inherited
+        return piece
+
+
 class Session(SMTP):
     """One connection. ``Session.template`` is built once per sink, ``connected`` copies it."""
 
-    _reader: asyncio.StreamReader
+    _reader: _Reader
     _writer: asyncio.StreamWriter
     transport: asyncio.Transport | None
 
@@ -117,7 +146,7 @@ class Session(SMTP):
         made = copy.copy(self)
         asyncio.StreamReaderProtocol.__init__(
             made,
-            asyncio.StreamReader(limit=STREAM_LIMIT, loop=self.loop),
+            _Reader(limit=STREAM_LIMIT, loop=self.loop),
             made._cb_client_connected,
             loop=self.loop,
         )
@@ -271,16 +300,13 @@ class Session(SMTP):
         """Read one mail and keep it: the reply, or None when it goes on beyond all bounds.
 
         The end is CRLF.CRLF and nothing else, also at the very start (the CRLF is that of DATA). In
-        pieces up to ``.CRLF`` or the stream limit, so neither a line nor a mail is held without
-        bound, and what the client sends after the end stays in the reader.
+        pieces as they come, so neither a line nor a mail is held without bound, and what the client
+        sends after the end stays in the reader.
         """
         limit = self.settings.max_message_bytes
         total, tail = 0, b"\r\n"
-        while tail != b"\r\n.\r\n":
-            try:
-                piece = await self._reader.readuntil(b".\r\n")
-            except asyncio.LimitOverrunError as error:
-                piece = await self._reader.readexactly(error.consumed)
+        while tail != END_MARK:
+            piece = await self._reader.read_towards(END_MARK, tail)
             total += len(piece)
             if total > limit + OVERRUN:
                 return None
@@ -344,7 +370,7 @@ class _Content:
 
     def _take(self, octets: bytes) -> None:
         """All of *octets* but what may belong to the end mark or to a CRLF and its dot."""
-        cut = max(0, len(octets) - len(b"\r\n.\r\n"))
+        cut = max(0, len(octets) - len(END_MARK))
         if octets[cut - 1 : cut] == b"\r":
             cut -= 1
         elif octets[max(0, cut - 2) : cut] == b"\r\n":
@@ -363,6 +389,8 @@ class _Content:
         octets = octets.replace(b"\r\n.", b"\r\n")
         self.pieces.append(octets)
         self._packed.append(self._packer.compress(octets))
+        if len(octets) > FLUSHED:  # else zlib keeps it for the end, when the client waits
+            self._packed.append(self._packer.flush(zlib.Z_PARTIAL_FLUSH))
 
     def end(self) -> tuple[bytes, bytes]:
         """The mail's source and the same packed, once the end mark has come."""

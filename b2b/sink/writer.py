@@ -26,7 +26,7 @@ INDEX_SLICE = 4
 QUIET = 0.02
 """Seconds without a mail after which indexing begins; it would only slow down a burst."""
 
-INDEX_EVERY = 0.25
+INDEX_EVERY = 1.0
 """Under a steady flood a slice is indexed at least this often, in seconds."""
 
 

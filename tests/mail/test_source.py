@@ -23,15 +23,15 @@ class Logo:
 
 @dataclass
 class Letter:
-    """What a message has that Flask-Mail makes."""
+    """What there is to send."""
 
     subject: str = "Hello"
     sender: str = "invites@b2b.example"
     reply_to: str | None = None
-    body: str | None = "Hello.\n"
+    body: str = "Hello.\n"
     html: str | None = "<p>Hello.</p>\n"
-    msgId: str = "<1@b2b.example>"
-    extra_headers: dict[str, str] | None = None
+    message_id: str = "<1@b2b.example>"
+    extra_headers: dict[str, str] = field(default_factory=dict)
     inline: list[Logo] = field(default_factory=list)
 
 
@@ -143,7 +143,9 @@ def test_a_letter_without_html_is_plain_text() -> None:
 
 
 @pytest.mark.parametrize("evil", ["a\r\nBcc: eve@evil.example", "a\nb", "a\rb", "a\0b", "a\x7fb"])
-@pytest.mark.parametrize("where", ["subject", "sender", "reply_to", "msgId", "header", "recipient"])
+@pytest.mark.parametrize(
+    "where", ["subject", "sender", "reply_to", "message_id", "header", "recipient"]
+)
 def test_a_control_makes_no_header(where: str, evil: str) -> None:
     """INV-1, MAIL-1"""
     letter, recipient = Letter(), "sam@gmail.com"
