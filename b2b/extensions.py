@@ -1,5 +1,6 @@
 """Flask's extensions, created once and bound to the app in create_app."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask_babel import Babel
@@ -8,6 +9,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from flask_wtf import CSRFProtect
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import SessionTransaction
 
 from b2b import database
@@ -31,6 +33,25 @@ class DirectorySession(Session):
         if under_way is not None and not args and not kwargs:
             return under_way
         return super().connection(*args, **kwargs)
+
+    def rollback(self) -> None:
+        """Undo; a connection that broke meanwhile has nothing left to undo (threats.md, REL-7)."""
+        self._end(super().rollback)
+
+    def close(self) -> None:
+        """End the transaction and give the connection back; one that broke is thrown away."""
+        self._end(super().close)
+
+    def _end(self, how: Callable[[], None]) -> None:
+        under_way: Connection | None = self.info.get(database.CONNECTION)
+        try:
+            how()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            if under_way is not None:
+                under_way.close()
+            how()
 
 
 @event.listens_for(DirectorySession, "after_begin")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 
 from b2b import certificates, clock, collector
 from b2b.certificates import Files
@@ -24,6 +25,26 @@ class _Logger(Logger):
         # Its life and death are the supervisor's to tell; faults are still written.
         self.error_log.setLevel(logging.WARNING)
         self.access_log = logging.getLogger("gunicorn.access")
+
+
+class _Worker(ThreadWorker):
+    """Takes in, when it is told to stop, whoever has connected by then, and closes the door.
+
+    Left open until what runs is finished, the door would go on taking connections, which nobody
+    answers and which are cut off at the end.
+    """
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """As gunicorn; at the end for good."""
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            before = -1
+            while before != self.nr_conns:
+                before = self.nr_conns
+                self.accept(listener)
+            listener.close()
 
 
 class _Application(BaseApplication):
@@ -58,7 +79,7 @@ def run(app: Flask) -> None:
         "bind": f"[{host}]:{config['PORT']}" if ":" in host else f"{host}:{config['PORT']}",
         "workers": config["WEB_WORKERS"],
         "threads": config["WEB_THREADS"],
-        "worker_class": "gthread",
+        "worker_class": _Worker,
         "preload_app": True,
         "graceful_timeout": int(config["SHUTDOWN_GRACE"]) or 1,
         "timeout": 120,

@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import make_url, select
+from sqlalchemy import make_url, select, text
+from sqlalchemy.exc import DBAPIError
 
 from b2b import database, worker
 from b2b.extensions import db
@@ -23,7 +24,7 @@ from b2b.web import health
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock, Mailroom
-from tests.databases import PostgresTemplate, contents, full_disk
+from tests.databases import PostgresTemplate, contents, full_disk, reading
 from tests.factories import SAM
 from tests.letters import code_in, link_in
 from tests.mail.conftest import send_to
@@ -315,6 +316,32 @@ def own_server() -> Iterator[PostgresTemplate]:
     template = PostgresTemplate()
     yield template
     template.close()
+
+
+@pytest.mark.parametrize("ending", ["close", "rollback", "commit", "next statement"])
+def test_a_connection_that_is_cut_off_is_thrown_away(
+    app: Flask, cast: Cast, database_url: str, ending: str
+) -> None:
+    """REL-7: also when nobody notices before the page is done and its reading is ended"""
+    if database_url.startswith("sqlite"):
+        pytest.skip("a file cuts nobody off")
+    with app.app_context():
+        session = db.session()
+        pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with reading(database_url) as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        if ending == "close":
+            db.session.remove()
+        elif ending == "rollback":
+            db.session.rollback()
+        else:
+            statement = text("COMMIT" if ending == "commit" else "SELECT 1")
+            with pytest.raises(DBAPIError) as refused:
+                session.execute(statement)
+            assert database.is_busy(refused.value)
+            db.session.rollback()
+        assert db.session.execute(text("SELECT 1")).scalar_one() == 1
+        db.session.remove()
 
 
 @pytest.mark.long
