@@ -40,7 +40,7 @@ PUBLIC = {
     "identity_platform.token_options", "identity_platform.device_code",
     "identity_platform.consent_page", "identity_platform.admin_consent",
     "identity_platform.device_login", "identity_platform.device_confirm",
-    "identity_platform.device_done",
+    "identity_platform.device_done", "identity_platform.explained",
 }  # fmt: skip
 """Whoever adds a public page adds it here, knowingly (threats.md, 1: deny by default)."""
 PUBLIC_ROOMS = {"inbox", "mailpit", "demo_app"}

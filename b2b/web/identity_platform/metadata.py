@@ -7,10 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from flask import Response, jsonify, request
+from flask import Response, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext
 
 from b2b import links
+from b2b.errors import N_, NotFound
 from b2b.extensions import db
 from b2b.services import (
     authorization,
@@ -21,7 +23,7 @@ from b2b.services import (
     signing_keys,
     tokens,
 )
-from b2b.services.aadsts import SignInRefused
+from b2b.services.aadsts import CATALOGUE, SignInRefused
 from b2b.web.context import now, public, writing
 from b2b.web.identity_platform import bp
 from b2b.web.identity_platform.answers import KEYS_FOR, refused_in_json
@@ -177,3 +179,28 @@ def user_realm(name: str) -> ResponseReturnValue:
     response = jsonify(answer)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+@bp.get("/error")
+@public
+def explained() -> ResponseReturnValue:
+    """What an error number means, for whoever follows the address in an error."""
+    number = request.args.get("code", "")
+    entry = CATALOGUE.get(int(number)) if re.fullmatch(r"[0-9]{4,8}", number) else None
+    if entry is None:
+        raise NotFound(N_("This error number is not known here."))
+    values = {
+        "application": gettext("the application"),
+        "organisation": gettext("the organisation"),
+        "account": gettext("the account"),
+        "name": "…",
+    }
+    return render_template(
+        "identity_platform/explained.html",
+        number=number,
+        says=entry.says % values,
+        title=gettext(entry.title, **values),
+        cause=gettext(entry.cause, **values),
+        who=gettext(entry.who, **values),
+        cure=gettext(entry.cure, **values),
+    )
