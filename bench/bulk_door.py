@@ -75,7 +75,9 @@ def _measure(folder: Path) -> tuple[float, float]:
 def _invite() -> float:
     with worker.transaction() as session:
         group = session.scalars(
-            select(Group.id).where(Group.membership_rule.is_(None)).limit(1)
+            select(Group.id)
+            .where(Group.membership_rule.is_(None), Group.on_premises_sync_enabled.is_not(True))
+            .limit(1)
         ).one()
     return inviting.invite(COUNT, group_ids=[group])
 
