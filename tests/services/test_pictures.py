@@ -172,6 +172,22 @@ def test_a_logo_keeps_its_transparency() -> None:
         assert again.convert("RGBA").getpixel((0, 0)) == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_drawing_of_few_colours_keeps_every_pixel_and_takes_little_room(mode: str) -> None:
+    """Each letter carries the logo"""
+    drawing = Image.new(mode, (300, 60), "white")
+    for column in range(200):
+        shade = (column, 40, 200 - column, 255 - column)[: len(drawing.getbands())]
+        drawing.paste(shade, (column, column % 50, column + 7, column % 50 + 9))
+    upload = io.BytesIO()
+    drawing.save(upload, "PNG", optimize=True)
+    made = pictures.make("banner", PictureKind.BANNER_LOGO, upload.getvalue())
+    kept = Image.open(io.BytesIO(made.data))
+    assert kept.mode == "P"
+    assert kept.convert(mode).tobytes() == drawing.tobytes()
+    assert len(made.data) < len(upload.getvalue()) * 0.8
+
+
 def test_the_demos_logos_are_taken_as_they_are() -> None:
     folder = Path(__file__).parents[2] / "static" / "img" / "demo"
     for name, kind in {
