@@ -58,7 +58,7 @@ def _measure(folder: Path, count: int) -> Result:
             begun = time.monotonic()
             with _part([*flask, "worker"], settings):
                 while _is_waiting() and time.monotonic() - begun < max(60, count / 20):
-                    time.sleep(0.05)
+                    time.sleep(0.2)
                 took = time.monotonic() - begun
             left = _states().get(MailState.QUEUED, 0)
             caught = _caught(web) - already

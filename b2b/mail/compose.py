@@ -4,6 +4,7 @@ texts.
 
 import functools
 import re
+import secrets
 import textwrap
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -54,6 +55,17 @@ _UNKNOWN: dict[str, Any] = {
     "copy_to": None,
     "copy_name": None,
 }
+
+
+_EACH_ITS_OWN = ("link", "block_link", "address")
+"""What the HTML of an invitation says that those to other people do not; it is only ever put in,
+never asked for.
+"""
+_NOT_SHOWN = {"invitation_id", "version", "key_id", "ends_at"}
+"""What links and days are made of."""
+# Letters that no data may contain, and a word that nobody knows: escaping leaves them alone.
+_MARKS = {name: f"\ue000{secrets.token_hex(8)}\ue001" for name in _EACH_ITS_OWN}
+_MOST_KNOWN = 64
 
 
 @dataclass(frozen=True)
@@ -116,10 +128,34 @@ def render(
             subject=subject[:200],
             sender_name=_sender(template, facts),
             text=re.sub(r"\n{3,}", "\n\n", text).strip() + "\n",
-            html=environment.get_template(f"{folder}/body.html").render(facts),
+            html=_html(environment, f"{folder}/body.html", facts),
             language=str(get_locale()).replace("_", "-"),
             pictures=tuple(picture for picture in shown.values() if picture is not None),
         )
+
+
+def _html(environment: Environment, path: str, facts: dict[str, Any]) -> str:
+    """The HTML part. Letters of one invitation to many differ in three values alone: all else is
+    rendered once, and these are put where their marks stand.
+
+    The template does not get what is no part of what the letters share, so it cannot depend on it.
+    """
+    own = {name: facts[name] for name in _EACH_ITS_OWN if facts.get(name)}
+    if len(own) < len(_EACH_ITS_OWN):
+        return environment.get_template(path).render(facts)
+    shared = {name: value for name, value in facts.items() if name not in _NOT_SHOWN} | _MARKS
+    known: dict[Any, str] = current_app.extensions.setdefault("b2b_letters_html", {})
+    # Pictures are told apart by what the HTML says of them, functions are the same every time.
+    key = environment, path, repr([it for it in shared.items() if not callable(it[1])])
+    html = known.get(key)
+    if html is None:
+        html = environment.get_template(path).render(shared)
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[key] = html
+    for name, value in own.items():
+        html = html.replace(_MARKS[name], escape(value))
+    return html
 
 
 def _environment() -> Environment:

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
@@ -31,7 +31,7 @@ class Inline:
 
     cid: str
     media_type: str
-    encoded: str
+    encoded: str = field(repr=False)
     """Base64 in lines, as MIME wants it."""
     width: int
     height: int

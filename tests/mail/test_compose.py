@@ -5,6 +5,7 @@ import email.policy
 import re
 from email.message import EmailMessage
 from typing import Any
+from uuid import UUID
 
 import pytest
 from bs4 import BeautifulSoup
@@ -305,3 +306,43 @@ def test_a_letter_is_written_in_the_nearest_language(
     page = BeautifulSoup(part(message, "html"), "html5lib")
     assert page.html is not None
     assert page.html["lang"] == used
+
+
+@pytest.mark.parametrize("layout", ["classic", "current"])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_letters_that_share_all_but_their_reader_are_as_if_made_alone(
+    app: Flask, cast: Cast, clock: Clock, layout: str, language: str
+) -> None:
+    """MAIL-5: nobody reads another's link, however many are rendered one after the other"""
+    addresses = ["ada@partner.example", "o'hara&sons@partner.example", "<b>@partner.example"]
+    with app.app_context():
+        with worker.transaction() as session:
+            factories.invite(session, cast, clock.now, addresses[0], message="Hello, <all>")
+        row = db.session.execute(select(OutboxMessage)).scalar_one()
+        contexts = [
+            row.context
+            | {"layout": layout, "address": address, "invitation_id": str(UUID(int=number))}
+            for number, address in enumerate(addresses)
+        ]
+
+        def html(context: dict[str, Any]) -> str:
+            rendered = compose.render(
+                "invitation", context, tenant_id=row.tenant_id, language=language
+            )
+            return rendered.html
+
+        alone = []
+        for context in contexts:
+            app.extensions.pop("b2b_letters_html", None)
+            alone.append(html(context))
+        together = [html(context) for context in contexts]
+    assert together == alone
+    for number, one in enumerate(together):
+        shown = BeautifulSoup(one, "html.parser")
+        assert addresses[number] in shown.get_text()
+        assert shown.find("b", string="@partner.example") is None
+        links = {str(a["href"]) for a in shown.find_all("a") if "redeem" in str(a["href"])}
+        [link] = links
+        assert f"user%3d{UUID(int=number)}%26" in link
+        others = [str(UUID(int=other)) for other in range(3) if other != number]
+        assert not any(other in one for other in others)
