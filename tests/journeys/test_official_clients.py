@@ -7,7 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -23,10 +23,6 @@ from azure.identity import (
     ClientSecretCredential,
     OnBehalfOfCredential,
 )
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 from requests.adapters import HTTPAdapter
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
@@ -36,6 +32,7 @@ from b2b.actor import Actor
 from b2b.models import Platform
 from b2b.services import app_registrations, consent
 from b2b.services.app_registrations import Facts
+from tests.certificates import certificate
 from tests.journeys.client import Client
 from tests.journeys.program import Program
 
@@ -222,29 +219,6 @@ def test_a_client_without_permissions_gets_a_token_without_roles(cloud: Cloud) -
     assert "roles" not in claims_of(got["access_token"])
 
 
-def certificate() -> tuple[str, bytes, str]:
-    """A private key and its certificate as PEM, and the SHA-1 thumbprint."""
-    key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nightly")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )  # fmt: skip
-    public = made.public_bytes(serialization.Encoding.PEM)
-    return private.decode(), public, made.fingerprint(hashes.SHA1()).hex()
-
-
 class Registrar:
     """Registers applications in the running program's own database."""
 
@@ -277,7 +251,8 @@ def test_a_certificate_proves_a_program_by_either_thumbprint(
     cloud: Cloud, registrar: Registrar
 ) -> None:
     """clients.md: private_key_jwt with x5t (azure-identity) and x5t#S256 (msal)"""
-    private, public, thumbprint = certificate()
+    made = certificate(datetime.now(UTC))
+    private, public, thumbprint = made.private.decode(), made.public, made.thumbprint
     daemon = cloud.app("daemon")
 
     def add(session: Session, actor: Actor) -> None:
@@ -298,8 +273,8 @@ def test_a_certificate_proves_a_program_by_either_thumbprint(
         certificate_data=private.encode() + public, **cloud.azure(),
     )  # fmt: skip
     assert by_azure.get_token(*GRAPH).token
-    other, _, _ = certificate()
-    forged = {"private_key": other, "thumbprint": thumbprint}
+    other = certificate(datetime.now(UTC))
+    forged = {"private_key": other.private.decode(), "thumbprint": thumbprint}
     got = cloud.confidential(daemon, forged).acquire_token_for_client(GRAPH)
     assert (got["error"], got["error_codes"]) == ("invalid_client", [700027])
 

@@ -98,7 +98,7 @@ def go_on(asked: Request, live: Live) -> ResponseReturnValue:
     if missing is not None:
         if asked.is_silent:
             return tell(asked.target, SignInRefused(65001, application=client.name))
-        return redirect(f"{url_for('.consent', tenant=asked.target.named)}?{query()}", 303)
+        return redirect(f"{url_for('.consent_page', tenant=asked.target.named)}?{query()}", 303)
     with writing() as database_session:
         values = authorization.answer(
             database_session,

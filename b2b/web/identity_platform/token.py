@@ -27,7 +27,7 @@ from b2b.web.identity_platform import bp
 from b2b.web.identity_platform.answers import asked_correlation, refused_in_json, uncached
 
 
-@bp.post("/<tenant>/oauth2/v2.0/token")
+@bp.post("/<tenant>/oauth2/v2.0/token", provide_automatic_options=False)
 @headers.from_anywhere
 @public
 def token(tenant: str) -> ResponseReturnValue:

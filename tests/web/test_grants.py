@@ -1,0 +1,922 @@
+"""Grants, consent and devices over HTTP: what programs get, and what people see."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from b2b import worker
+from b2b.actor import Actor
+from b2b.extensions import db
+from b2b.models import (
+    Audience,
+    AuditEvent,
+    DeviceCode,
+    GroupClaims,
+    PermissionGrant,
+    Platform,
+    RefreshToken,
+    SignIn,
+    SignInGrant,
+    User,
+)
+from b2b.services import (
+    app_registrations,
+    clients,
+    consent,
+    deleted_users,
+    grants,
+    graph_permissions,
+    groups,
+    redemption_reset,
+    tokens,
+    users,
+)
+from b2b.services.app_registrations import Facts, Registered, RequiredAccess
+from tests.cast import Cast, acting
+from tests.conftest import Clock
+from tests.pages import ORIGIN, Browser
+from tests.relying_party import CHALLENGE, VERIFIER
+from tests.services.test_tokens import said
+
+WEB = "https://surveys.woodgrove.example/cb"
+SPA = "https://spa.woodgrove.example/"
+NATIVE = "http://localhost:18999/cb"
+GRAPH = "https://graph.microsoft.com/.default"
+
+
+@dataclass
+class Surveys:
+    """An application with every platform, a secret, and consent to read profiles."""
+
+    app: Flask
+    cast: Cast
+    clock: Clock
+    client_id: str
+    registration_id: UUID
+    secret: str
+    key_id: UUID
+
+    def run(self, what: Any, tenant_id: UUID | None = None) -> Any:
+        """*what* with a session and John (or the system of another tenant), committed."""
+        with self.app.app_context(), worker.transaction() as session:
+            if tenant_id is None:
+                john = acting(session, self.cast.woodgrove, self.cast.john, self.clock.now)
+            else:
+                john = Actor.system(tenant_id, "x", "x.example", self.clock.now, label="x")
+            return what(session, john)
+
+    def change(self, what: Any) -> Any:
+        """*what* with session, John and the registration."""
+        return self.run(
+            lambda session, john: what(
+                session, john, app_registrations.get(session, john, self.registration_id)
+            )
+        )
+
+    def path(self, *, tenant: Any = None, **changes: Any) -> str:
+        """The authorize request."""
+        values = {
+            "client_id": self.client_id,
+            "response_type": "code",
+            "redirect_uri": WEB,
+            "scope": "openid profile offline_access User.Read",
+            "state": "s",
+            "nonce": "n",
+            **changes,
+        }
+        query = urlencode({n: v for n, v in values.items() if v is not None})
+        return f"/{tenant or self.cast.woodgrove}/oauth2/v2.0/authorize?{query}"
+
+    def post(self, tenant: Any = None, headers: Any = None, **form: Any) -> TestResponse:
+        """One request to the token endpoint, without any cookie."""
+        return self.app.test_client().post(
+            f"/{tenant or self.cast.woodgrove}/oauth2/v2.0/token",
+            data={"client_id": self.client_id, **form},
+            headers=headers or {},
+            base_url=ORIGIN,
+        )
+
+    def token(self, **form: Any) -> dict[str, Any]:
+        """The same with the secret; fails unless it is answered with tokens."""
+        response = self.post(client_secret=self.secret, **form)
+        assert response.status_code == 200, response.json
+        return dict(response.json or {})
+
+    def signed_in(self, browser: Browser, **changes: Any) -> dict[str, Any]:
+        """Tokens for whoever is signed in in *browser*."""
+        code = answered(browser, self.path(**changes))["code"]
+        return self.token(grant_type="authorization_code", code=code, redirect_uri=WEB)
+
+
+@pytest.fixture
+def surveys(app: Flask, cast: Cast, clock: Clock) -> Surveys:
+    with app.app_context(), worker.transaction() as session:
+        john = acting(session, cast.woodgrove, cast.john, clock.now)
+        made = app_registrations.register(
+            session, john, "Surveys",
+            Facts({Platform.WEB: [WEB], Platform.SPA: [SPA], Platform.PUBLIC: [NATIVE]}),
+        )  # fmt: skip
+        row, secret = app_registrations.add_secret(
+            session, john, made.registration.id, expires_at=clock.now + timedelta(days=700)
+        )
+        graph = consent.graph_principal(session, john)
+        consent.grant(session, john, made.principal, graph, ["User.Read"])
+        consent.give_roles(session, john, made.principal, graph, ["User.Read.All"])
+        return Surveys(
+            app, cast, clock, str(made.registration.app_id), made.registration.id, secret, row.id
+        )
+
+
+def ask(browser: Browser, path: str) -> TestResponse:
+    """One request, nothing followed."""
+    return browser.client.get(path, base_url=ORIGIN)
+
+
+def answered(browser: Browser, path: str) -> dict[str, str]:
+    """What the application is told."""
+    response = ask(browser, path)
+    assert response.status_code == 303, response.get_data(as_text=True)[:1500]
+    location = response.headers["Location"]
+    assert not location.startswith(("/", ORIGIN)), location
+    parts = urlsplit(location)
+    return {n: v[0] for n, v in parse_qs(parts.query or parts.fragment).items()}
+
+
+def is_good(surveys: Surveys, token: str) -> bool:
+    with surveys.app.app_context():
+        try:
+            tokens.check_access(db.session(), token, now=surveys.clock.now)
+        except tokens.BadToken:
+            return False
+        return True
+
+
+def refusal(response: TestResponse) -> tuple[str, int]:
+    told = response.json or {}
+    return told["error"], told["error_codes"][0]
+
+
+# Programs by themselves --------------------------------------------------------------------------
+
+
+def test_a_secret_in_the_body_and_in_the_header_raw_or_encoded(surveys: Surveys) -> None:
+    """clients.md, token endpoint: some clients percent-encode inside Basic, even a hyphen"""
+    form = {"grant_type": "client_credentials", "scope": GRAPH}
+    assert surveys.post(client_secret=surveys.secret, **form).status_code == 200
+
+    def encoded(text: str) -> str:
+        return quote(text, safe="").replace("-", "%2D").replace("_", "%5F")
+
+    for name, secret in (
+        (surveys.client_id, surveys.secret),
+        (encoded(surveys.client_id), encoded(surveys.secret)),
+    ):
+        basic = base64.b64encode(f"{name}:{secret}".encode()).decode()
+        response = surveys.app.test_client().post(
+            f"/{surveys.cast.woodgrove}/oauth2/v2.0/token", data=form, base_url=ORIGIN,
+            headers={"Authorization": f"Basic {basic}"},
+        )  # fmt: skip
+        assert response.status_code == 200, response.json
+        assert set(response.json or {}) == {
+            "token_type", "expires_in", "ext_expires_in", "access_token",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tenant", "changes", "status", "error", "number"),
+    [
+        (None, {"client_secret": "wrong"}, 401, "invalid_client", 7000215),
+        (None, {"client_secret": None}, 401, "invalid_client", 7000218),
+        (None, {"scope": "User.Read.All"}, 400, "invalid_scope", 1002012),
+        (None, {"scope": None}, 400, "invalid_request", 900144),
+        (None, {"scope": "api://nobody/.default"}, 400, "invalid_resource", 500011),
+        ("common", {}, 400, "invalid_request", 9001023),
+        ("organizations", {}, 400, "invalid_request", 9001023),
+        ("consumers", {}, 400, "invalid_request", 9001023),
+        ("contoso.example", {}, 400, "unauthorized_client", 700016),
+        ("nobody.example", {}, 400, "invalid_tenant", 90002),
+    ],
+)
+def test_what_is_wrong_with_client_credentials(
+    surveys: Surveys, tenant: str | None, changes: dict[str, Any], status: int, error: str,
+    number: int,
+) -> None:  # fmt: skip
+    """tokens.md, sections 3 and 5; OIDC-9"""
+    form = {"grant_type": "client_credentials", "scope": GRAPH, "client_secret": surveys.secret}
+    form = {name: value for name, value in {**form, **changes}.items() if value is not None}
+    response = surveys.post(tenant, **form)
+    assert response.status_code == status
+    assert refusal(response) == (error, number)
+    assert response.headers["Cache-Control"] == "no-store"
+    told = response.json or {}
+    assert told["error_uri"] == f"{ORIGIN}/error?code={number}"
+    page = Browser(surveys.app).get(told["error_uri"])
+    assert f"AADSTS{number}" in page.text
+
+
+def test_a_secret_ends_and_one_that_is_removed_takes_its_tokens_along(surveys: Surveys) -> None:
+    """OIDC-9; the brief: sessions and tokens die when they must"""
+    form = {"grant_type": "client_credentials", "scope": GRAPH}
+    token = surveys.token(**form)["access_token"]
+    assert said(token)["roles"] == ["User.Read.All"]
+    assert is_good(surveys, token)
+    surveys.run(
+        lambda session, john: app_registrations.remove_credential(
+            session, john, surveys.registration_id, surveys.key_id
+        )
+    )
+    assert not is_good(surveys, token)
+    response = surveys.post(client_secret=surveys.secret, **form)
+    assert refusal(response) == ("invalid_client", 7000215)
+    secret = surveys.run(
+        lambda session, john: app_registrations.add_secret(
+            session, john, surveys.registration_id,
+            expires_at=surveys.clock.now + timedelta(days=1),
+        )[1]
+    )  # fmt: skip
+    surveys.clock.advance(days=1)
+    assert refusal(surveys.post(client_secret=secret, **form)) == ("invalid_client", 7000222)
+
+
+def test_a_permission_that_is_taken_away_ends_with_the_next_call(surveys: Surveys) -> None:
+    token = surveys.token(grant_type="client_credentials", scope=GRAPH)["access_token"]
+
+    def take(session: Any, john: Actor, found: Registered) -> None:
+        graph = consent.graph_principal(session, john)
+        consent.take_role(session, john, found.principal, graph, "User.Read.All")
+
+    surveys.change(take)
+    assert not is_good(surveys, token)
+    after = surveys.token(grant_type="client_credentials", scope=GRAPH)["access_token"]
+    assert "roles" not in said(after)
+
+
+def test_tokens_for_an_api_of_ones_own(surveys: Surveys) -> None:
+    """tokens.md, section 4: version 1 has the URI as audience, version 2 the client id"""
+
+    def offer(session: Any, john: Actor, found: Registered) -> str:
+        api = app_registrations.register(session, john, "Payments")
+        one = api.registration
+        uri = f"api://{one.app_id}"
+        app_registrations.set_identifier_uris(session, john, one.id, [uri])
+        app_registrations.define_role(
+            session, john, one.id, "Pay.All", display_name="Pay", for_applications=True
+        )
+        consent.give_roles(session, john, found.principal, api.principal, ["Pay.All"])
+        return uri
+
+    uri = surveys.change(offer)
+    form = {"grant_type": "client_credentials", "scope": f"{uri}/.default"}
+    claims = said(surveys.token(**form)["access_token"])
+    assert (claims["ver"], claims["aud"], claims["roles"]) == ("1.0", uri, ["Pay.All"])
+    assert claims["iss"] == f"{ORIGIN}/{surveys.cast.woodgrove}/"
+    app_id = UUID(uri.removeprefix("api://"))
+
+    def second(session: Any, john: Actor) -> None:
+        found = app_registrations.by_app_id(session, john, app_id)
+        app_registrations.set_tokens(session, john, found.registration.id, access_token_version=2)
+
+    surveys.run(second)
+    for scope in (f"{uri}/.default", f"{app_id}/.default"):
+        claims = said(surveys.token(grant_type="client_credentials", scope=scope)["access_token"])
+        assert (claims["ver"], claims["aud"]) == ("2.0", str(app_id))
+        assert claims["iss"] == f"{ORIGIN}/{surveys.cast.woodgrove}/v2.0"
+        assert (claims["azp"], claims["azpacr"]) == (surveys.client_id, "1")
+    assert not is_good(surveys, surveys.token(**form)["access_token"]), "not for Graph"
+
+
+# Refresh tokens ----------------------------------------------------------------------------------
+
+
+def test_a_refresh_token_is_replaced_and_a_used_one_ends_the_sign_in(
+    surveys: Surveys, adele: Browser
+) -> None:
+    """OIDC-4: use old after new → family dead, and audited"""
+    first = surveys.signed_in(adele)
+    assert set(first["scope"].split()) == {"openid", "profile", "User.Read"}
+    surveys.clock.advance(minutes=5)
+    second = surveys.token(grant_type="refresh_token", refresh_token=first["refresh_token"])
+    assert second["refresh_token"] != first["refresh_token"]
+    assert said(second["id_token"])["sub"] == said(first["id_token"])["sub"]
+    assert said(second["id_token"])["auth_time"] == said(first["id_token"])["auth_time"]
+    surveys.clock.advance(minutes=5)
+    old = surveys.post(
+        client_secret=surveys.secret, grant_type="refresh_token",
+        refresh_token=first["refresh_token"],
+    )  # fmt: skip
+    assert refusal(old) == ("invalid_grant", 70000)
+    new = surveys.post(
+        client_secret=surveys.secret, grant_type="refresh_token",
+        refresh_token=second["refresh_token"],
+    )  # fmt: skip
+    assert refusal(new)[0] == "invalid_grant"
+    assert not is_good(surveys, first["access_token"])
+    assert not is_good(surveys, second["access_token"])
+    with surveys.app.app_context():
+        event = db.session.scalars(
+            select(AuditEvent).where(AuditEvent.activity == "Refresh token used twice")
+        ).one()
+        assert event.target_name == "adele.vance@woodgrove.example"
+        assert event.detail == {"application": "Surveys"}
+        assert db.session.scalar(select(func.count()).select_from(RefreshToken)) == 0
+
+
+def test_a_refresh_token_is_the_clients_own(surveys: Surveys, adele: Browser) -> None:
+    """OIDC-4: a stolen one needs the secret too, and another client has no use for it"""
+    kept = surveys.signed_in(adele)["refresh_token"]
+    form = {"grant_type": "refresh_token", "refresh_token": kept}
+    assert refusal(surveys.post(**form)) == ("invalid_client", 7000218)
+    assert refusal(surveys.post("contoso.example", **form))[1] == 700016
+    other = surveys.run(
+        lambda session, john: str(
+            app_registrations.register(
+                session, john, "Thief", Facts(is_public=True)
+            ).registration.app_id
+        )
+    )
+    response = surveys.app.test_client().post(
+        f"/{surveys.cast.woodgrove}/oauth2/v2.0/token",
+        data={"client_id": other, **form}, base_url=ORIGIN,
+    )  # fmt: skip
+    assert refusal(response) == ("invalid_grant", 70000)
+    assert surveys.token(**form)["access_token"], "a thief does not use it up"
+
+
+def test_refresh_tokens_live_for_ninety_days_of_rest(surveys: Surveys, adele: Browser) -> None:
+    kept = surveys.signed_in(adele)["refresh_token"]
+    surveys.clock.advance(days=89)
+    kept = surveys.token(grant_type="refresh_token", refresh_token=kept)["refresh_token"]
+    surveys.clock.advance(days=90)
+    response = surveys.post(
+        grant_type="refresh_token", refresh_token=kept, client_secret=surveys.secret
+    )
+    assert refusal(response) == ("invalid_grant", 700082)
+
+
+def test_an_old_sign_in_is_purged_with_what_hangs_on_it(surveys: Surveys, adele: Browser) -> None:
+    surveys.signed_in(adele)
+    surveys.clock.advance(days=91)
+    with surveys.app.app_context(), worker.transaction() as session:
+        grants.purge(session, surveys.clock.now)
+        for model in (SignInGrant, RefreshToken):
+            assert session.scalar(select(func.count()).select_from(model)) == 0
+
+
+ENDS = ["blocked", "deleted", "signed out", "secret removed", "consent withdrawn", "switched off"]
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_sign_ins_end_when_they_must(surveys: Surveys, adele: Browser, what: str) -> None:
+    """API-1, SES-1: what a token stands on is asked at each use"""
+    got = surveys.signed_in(adele)
+    surveys.clock.advance(minutes=1)
+    assert is_good(surveys, got["access_token"])
+
+    def change(session: Any, john: Actor, found: Registered) -> None:
+        match what:
+            case "blocked":
+                users.block(session, john, surveys.cast.adele)
+            case "deleted":
+                deleted_users.remove(session, john, surveys.cast.adele)
+            case "signed out":
+                users.revoke_sessions(session, john, surveys.cast.adele)
+            case "secret removed":
+                app_registrations.add_secret(session, john, surveys.registration_id)
+                app_registrations.remove_credential(
+                    session, john, surveys.registration_id, surveys.key_id
+                )
+            case "consent withdrawn":
+                grant = session.scalars(select(PermissionGrant)).one()
+                consent.withdraw(session, john, grant.id)
+            case "switched off":
+                found.principal.account_enabled = False
+
+    surveys.change(change)
+    assert not is_good(surveys, got["access_token"])
+    response = surveys.post(
+        grant_type="refresh_token", refresh_token=got["refresh_token"],
+        client_secret=surveys.secret,
+    )  # fmt: skip
+    numbers = {
+        "blocked": 50057, "deleted": 50057, "signed out": 50173, "secret removed": 700082,
+        "consent withdrawn": 65001, "switched off": 7000112,
+    }  # fmt: skip
+    told = response.json or {}
+    assert told["error_codes"] == [numbers[what]]
+    if what == "consent withdrawn":
+        assert (told["error"], told["suberror"]) == ("invalid_grant", "consent_required")
+
+
+def test_a_reset_redemption_ends_a_guests_tokens(
+    app: Flask, surveys: Surveys, otto: Browser, cast: Cast
+) -> None:
+    """RED-7"""
+    got = surveys.signed_in(otto)
+    assert said(got["id_token"])["idp"] == f"{ORIGIN}/{cast.contoso}/"
+    surveys.clock.advance(minutes=1)
+
+    def reset(session: Any, john: Actor) -> None:
+        guest = session.scalars(
+            select(User.id).where(User.invited_key == "otto.brandt@contoso.example")
+        ).one()
+        redemption_reset.reset(session, john, guest, address="otto.brandt@contoso.example")
+
+    surveys.run(reset)
+    assert not is_good(surveys, got["access_token"])
+    response = surveys.post(
+        grant_type="refresh_token", refresh_token=got["refresh_token"],
+        client_secret=surveys.secret,
+    )  # fmt: skip
+    assert refusal(response)[0] in ("invalid_grant", "access_denied")
+
+
+# Scripts in browsers -----------------------------------------------------------------------------
+
+
+def test_a_script_redeems_from_its_own_origin_alone(surveys: Surveys, adele: Browser) -> None:
+    """OIDC-9: cross-origin calls for registered scripts, without cookies; a day of tokens"""
+
+    def code() -> str:
+        path = surveys.path(
+            redirect_uri=SPA, code_challenge=CHALLENGE, code_challenge_method="S256"
+        )
+        return answered(adele, path)["code"]
+
+    form = {"grant_type": "authorization_code", "redirect_uri": SPA, "code_verifier": VERIFIER}
+    assert refusal(surveys.post(code=code(), **form))[1] == 9002327
+    evil = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    response = surveys.post(code=code(), headers=evil, **form)
+    assert refusal(response)[1] == 9002326
+    assert "Access-Control-Allow-Origin" not in response.headers
+    own = {"Origin": "https://spa.woodgrove.example", "Sec-Fetch-Site": "cross-site"}
+    asked = surveys.app.test_client().options(
+        f"/{surveys.cast.woodgrove}/oauth2/v2.0/token", base_url=ORIGIN,
+        headers={**own, "Access-Control-Request-Method": "POST",
+                 "Access-Control-Request-Headers": "content-type,x-client-sku"},
+    )  # fmt: skip
+    assert asked.status_code == 204
+    assert asked.headers["Access-Control-Allow-Origin"] == own["Origin"]
+    assert "x-client-sku" in asked.headers["Access-Control-Allow-Headers"]
+    response = surveys.post(code=code(), headers=own, **form)
+    assert response.status_code == 200, response.json
+    assert response.headers["Access-Control-Allow-Origin"] == own["Origin"]
+    assert "Access-Control-Allow-Credentials" not in response.headers
+    kept = (response.json or {})["refresh_token"]
+    surveys.clock.advance(hours=23)
+    response = surveys.post(grant_type="refresh_token", refresh_token=kept, headers=own)
+    kept = (response.json or {})["refresh_token"]
+    surveys.clock.advance(hours=1)
+    late = surveys.post(grant_type="refresh_token", refresh_token=kept, headers=own)
+    assert refusal(late) == ("invalid_grant", 700084)
+
+
+def test_a_public_client_brings_no_secret_and_a_web_client_does(
+    surveys: Surveys, adele: Browser
+) -> None:
+    """OIDC-2"""
+    path = surveys.path(redirect_uri=NATIVE)
+    assert answered(adele, path)["error_description"].startswith("AADSTS9002325")
+    code = answered(
+        adele,
+        surveys.path(redirect_uri=NATIVE, code_challenge=CHALLENGE, code_challenge_method="S256"),
+    )["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": NATIVE}
+    assert surveys.post(code_verifier=VERIFIER, **form).status_code == 200
+    code = answered(adele, surveys.path())["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": WEB}
+    assert refusal(surveys.post(**form)) == ("invalid_client", 7000218)
+
+
+# The authorize endpoint --------------------------------------------------------------------------
+
+
+def test_id_tokens_and_hybrid_where_the_registration_enables_them(
+    app: Flask, client: FlaskClient, surveys: Surveys, adele: Browser
+) -> None:
+    """OIDC-2: each switch both ways; c_hash binds the code"""
+    wanted = surveys.path(response_type="code id_token")
+    assert answered(adele, wanted)["error_description"].startswith("AADSTS700054")
+    surveys.run(
+        lambda session, john: app_registrations.set_authentication(
+            session, john, surveys.registration_id, issues_id_tokens=True
+        )
+    )
+    got = answered(adele, wanted)
+    assert set(got) == {"code", "id_token", "state"}
+    claims = said(got["id_token"])
+    half = hashlib.sha256(got["code"].encode()).digest()[:16]
+    assert claims["c_hash"] == base64.urlsafe_b64encode(half).decode().rstrip("=")
+    assert claims["nonce"] == "n"
+    alone = answered(adele, surveys.path(response_type="id_token"))
+    assert set(alone) == {"id_token", "state"}
+    page = ask(adele, surveys.path(response_type="id_token", response_mode="form_post"))
+    assert 'name="id_token"' in page.get_data(as_text=True)
+    for changes, number in (
+        ({"nonce": None}, 900144),
+        ({"response_mode": "query"}, 70007),
+        ({"scope": "User.Read"}, 70011),
+        ({"response_type": "id_token token"}, 700051),
+    ):
+        told = answered(adele, surveys.path(**{"response_type": "id_token", **changes}))
+        assert told["error_description"].startswith(f"AADSTS{number}:"), changes
+
+
+def test_a_sign_in_may_be_too_old(surveys: Surveys, adele: Browser) -> None:
+    """OpenID Connect Core, 3.1.2.1: max_age"""
+    assert "code" in answered(adele, surveys.path(max_age="60"))
+    surveys.clock.advance(seconds=61)
+    assert urlsplit(adele.get(surveys.path(max_age="60")).url).path == "/signin"
+    told = answered(adele, surveys.path(max_age="60", prompt="none"))
+    assert told["error"] == "login_required"
+    assert answered(adele, surveys.path(max_age="soon"))["error"] == "invalid_request"
+
+
+def test_optional_claims_groups_and_roles(surveys: Surveys, adele: Browser, cast: Cast) -> None:
+    """tokens.md, section 4"""
+
+    def ask_for(session: Any, john: Actor, found: Registered) -> None:
+        app_registrations.set_tokens(
+            session, john, surveys.registration_id, group_claims=GroupClaims.ALL,
+            token_seconds=1200,
+            optional_claims={"idToken": [{"name": "upn"}, {"name": "sid"}, {"name": "wids"}]},
+        )  # fmt: skip
+        groups.add_member(session, john, cast.partners, cast.adele)
+
+    surveys.change(ask_for)
+    got = surveys.signed_in(adele)
+    claims = said(got["id_token"])
+    assert got["expires_in"] == 1200
+    assert claims["exp"] - claims["iat"] == 1200
+    assert claims["upn"] == "adele.vance@woodgrove.example"
+    assert claims["groups"] == [str(cast.partners)]
+    assert claims["wids"] == ["b79fbf4d-3ef9-4689-8143-76b194e85509"]
+    assert len(claims["sid"]) == 36
+
+
+# Consent -----------------------------------------------------------------------------------------
+
+
+def test_a_person_says_yes_to_what_an_application_wants(
+    surveys: Surveys, adele: Browser, cast: Cast
+) -> None:
+    """OIDC-8: name, publisher and each permission in words; nothing is granted by looking"""
+    path = surveys.path(scope="openid User.Read User.ReadBasic.All")
+    assert (
+        answered(adele, surveys.path(scope="openid User.ReadBasic.All", prompt="none"))["error"]
+        == "consent_required"
+    )
+    page = adele.get(path)
+    assert page.h1 == "Permissions requested"
+    assert "Read everybody’s basic profile" in page.text
+    assert "User.ReadBasic.All" in page.text
+    assert "Sign you in and read your profile" not in page.text, "granted already"
+    assert "Registered by your own organisation, WoodGrove." in page.text
+    assert "everybody in WoodGrove" not in page.text, "she is no administrator"
+    with surveys.app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(PermissionGrant)) == 1
+    page = page.submit(decision="accept")
+    assert page.h1 == "Signing in"
+    got = surveys.signed_in(adele, scope="openid User.ReadBasic.All")
+    assert "User.ReadBasic.All" in said(got["access_token"])["scp"].split()
+    with surveys.app.app_context():
+        hers = db.session.scalars(
+            select(PermissionGrant).where(PermissionGrant.principal_id == cast.adele)
+        ).one()
+        assert hers.scope == "User.ReadBasic.All"
+
+
+def test_a_person_says_no(surveys: Surveys, adele: Browser) -> None:
+    """tokens.md, section 5: 65004"""
+    page = adele.get(surveys.path(scope="openid User.ReadBasic.All"))
+    page = page.submit(decision="decline")
+    link = page.soup.select_one("main a.btn--primary")
+    assert link is not None
+    told = parse_qs(urlsplit(str(link["href"])).query)
+    assert str(link["href"]).startswith(WEB + "?")
+    assert told["error"] == ["access_denied"]
+    assert told["error_description"][0].startswith("AADSTS65004")
+    assert told["state"] == ["s"]
+    again = adele.get(surveys.path(prompt="consent"))
+    assert again.h1 == "Permissions requested", "asked again, though granted"
+
+
+def test_directory_wide_permissions_need_an_administrator(
+    surveys: Surveys, adele: Browser, otto: Browser, john: Browser, cast: Cast
+) -> None:
+    """OIDC-8: admin consent for directory-wide scopes; a forged form changes nothing"""
+    path = surveys.path(scope="openid Directory.Read.All")
+    for browser in (adele, otto):
+        page = browser.get(path)
+        assert page.status == 403
+        assert page.h1 == "An administrator has to allow this"
+        assert "AADSTS90094" in page.text
+        csrf = browser.get("/myapps").soup.select_one("input[name=csrf_token]")
+        assert csrf is not None
+        forged = browser.post(
+            path.replace("/authorize?", "/consent?"),
+            {"csrf_token": csrf["value"], "decision": "accept", "for_all": "1"},
+        )
+        assert forged.status == 403
+    page = john.get(path)
+    assert "Read the directory" in page.text
+    page.submit(decision="accept", for_all="1")
+    assert "code" in answered(adele, path)
+    told = answered(adele, surveys.path(scope="openid No.Such.Permission"))
+    assert told["error"] == "invalid_scope"
+
+
+def test_an_administrator_consents_for_the_organisation(
+    surveys: Surveys, adele: Browser, john: Browser
+) -> None:
+    """tokens.md, section 1: admin consent with application permissions"""
+    names = graph_permissions
+
+    def need(session: Any, john: Actor, found: Registered) -> None:
+        scope, role = names.SCOPES["Group.Read.All"].scope, names.ROLES["Group.Read.All"].role
+        assert scope is not None
+        assert role is not None
+        app_registrations.set_required_access(
+            session, john, surveys.registration_id,
+            [RequiredAccess(names.APP_ID, (scope,), (role,))],
+        )  # fmt: skip
+
+    surveys.change(need)
+    query = urlencode({"client_id": surveys.client_id, "redirect_uri": WEB, "state": "s"})
+    path = f"/{surveys.cast.woodgrove}/adminconsent?{query}"
+    assert adele.get(path).status == 403
+    page = john.get(path)
+    assert page.h1 == "Permissions requested for your organisation"
+    assert page.text.count("Read all groups") == 2
+    assert "By itself, without anybody being signed in" in page.text
+    page = page.submit(decision="accept")
+    link = page.soup.select_one("main a.btn--primary")
+    assert link is not None
+    told = parse_qs(urlsplit(str(link["href"])).query)
+    assert told["admin_consent"] == ["True"]
+    assert told["tenant"] == [str(surveys.cast.woodgrove)]
+    token = surveys.token(grant_type="client_credentials", scope=GRAPH)["access_token"]
+    assert said(token)["roles"] == ["Group.Read.All", "User.Read.All"]
+    with_scope = (
+        path.replace("/adminconsent", "/v2.0/adminconsent")
+        + "&scope="
+        + quote("https://graph.microsoft.com/AuditLog.Read.All")
+    )
+    page = john.get(with_scope)
+    assert "Read the audit and sign-in logs" in page.text
+    page = page.submit(decision="decline")
+    assert "access_denied" in str(page.soup.select_one("main a.btn--primary"))
+    bad = john.get(path.replace(quote(WEB, safe=""), quote("https://evil.example/", safe="")))
+    assert bad.status == 400, "OIDC-1"
+
+
+# Several organisations ---------------------------------------------------------------------------
+
+
+def test_an_application_for_all_organisations(
+    surveys: Surveys, cast: Cast, otto: Browser, adele: Browser
+) -> None:
+    """tokens.md, section 5: 50194, 700016; consent brings a foreign application in"""
+    path = surveys.path(tenant="common", scope="openid profile")
+    page = otto.get(path)
+    assert page.status == 400
+    assert "AADSTS50194" in page.text
+    surveys.run(
+        lambda session, john: app_registrations.set_authentication(
+            session, john, surveys.registration_id, audience=Audience.ORGANISATIONS
+        )
+    )
+    for name in ("common", "organizations"):
+        page = otto.get(surveys.path(tenant=name, scope="openid profile"))
+        assert page.h1 == "Permissions requested", page.text
+        assert "Unverified" in page.text
+        assert "Registered by WoodGrove." in page.text
+    page.submit(decision="accept")
+    code = answered(otto, path)["code"]
+    got = surveys.post(
+        "common", grant_type="authorization_code", code=code, redirect_uri=WEB,
+        client_secret=surveys.secret,
+    ).json or {}  # fmt: skip
+    claims = said(got["id_token"])
+    assert claims["tid"] == str(cast.contoso), "where his account is"
+    assert claims["iss"] == f"{ORIGIN}/{cast.contoso}/v2.0"
+    assert claims["oid"] == str(cast.otto)
+    assert "idp" not in claims
+    there = surveys.path(tenant="contoso.example", scope="openid profile")
+    assert "code" in answered(otto, there)
+
+
+# Devices -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def device(surveys: Surveys) -> dict[str, Any]:
+    """A device that shows a code."""
+    surveys.run(
+        lambda session, john: app_registrations.set_authentication(
+            session, john, surveys.registration_id, is_public=True
+        )
+    )
+    return begun(surveys)
+
+
+def begun(surveys: Surveys, **changes: Any) -> dict[str, Any]:
+    response = surveys.app.test_client().post(
+        f"/{surveys.cast.woodgrove}/oauth2/v2.0/devicecode",
+        data={"client_id": surveys.client_id, "scope": "openid User.Read", **changes},
+        base_url=ORIGIN,
+    )
+    assert response.status_code == 200, response.json
+    assert response.headers["Cache-Control"] == "no-store"
+    return dict(response.json or {})
+
+
+def poll(surveys: Surveys, device: dict[str, Any]) -> TestResponse:
+    grant = "urn:ietf:params:oauth:grant-type:device_code"
+    return surveys.post(grant_type=grant, device_code=device["device_code"])
+
+
+def test_a_device_waits_and_may_not_ask_too_often(
+    surveys: Surveys, device: dict[str, Any], adele: Browser
+) -> None:
+    """OIDC-7: polling too fast → slow_down"""
+    assert (device["expires_in"], device["interval"]) == (900, 5)
+    assert device["user_code"] in device["message"]
+    assert "verification_uri_complete" not in device
+    assert refusal(poll(surveys, device)) == ("authorization_pending", 70016)
+    surveys.clock.advance(seconds=1)
+    assert refusal(poll(surveys, device)) == ("slow_down", 70016)
+    surveys.clock.advance(seconds=5)
+    assert refusal(poll(surveys, device)) == ("slow_down", 70016), "ten seconds by now"
+    surveys.clock.advance(seconds=15)
+    assert refusal(poll(surveys, device)) == ("authorization_pending", 70016)
+    page = adele.get("/devicelogin").submit(user_code=device["user_code"])
+    assert page.h1 == "Are you signing in on another device?"
+    assert "Surveys" in page.text
+    assert "adele.vance@woodgrove.example" in page.text
+    assert "Only continue if you started this on your own device." in page.text
+    assert "127.0.0.1" in page.text
+    assert page.soup.select_one("main time") is not None
+    assert refusal(poll(surveys, device))[0] in ("slow_down", "authorization_pending")
+    page = page.submit(decision="accept")
+    assert page.h1 == "Go back to the device"
+    got = poll(surveys, device)
+    assert got.status_code == 200, got.json
+    assert "User.Read" in (got.json or {})["scope"]
+    assert refusal(poll(surveys, device)) == ("bad_verification_code", 70018)
+    with surveys.app.app_context():
+        rows = db.session.scalars(
+            select(SignIn.application).where(SignIn.user_id == surveys.cast.adele)
+        ).all()
+        assert "Surveys" in rows
+
+
+def test_a_device_that_is_turned_away_or_too_late(
+    surveys: Surveys, device: dict[str, Any], adele: Browser
+) -> None:
+    page = adele.get("/devicelogin").submit(user_code=device["user_code"])
+    page.submit(decision="decline")
+    assert refusal(poll(surveys, device))[0] == "authorization_declined"
+    late = begun(surveys)
+    surveys.clock.advance(minutes=15)
+    assert refusal(poll(surveys, late)) == ("expired_token", 70019)
+    page = adele.get("/devicelogin").submit(user_code=late["user_code"])
+    assert page.errors == ["This code is not right, or it is over. Look at the device again."]
+    for code in ("A" * 43, ""):
+        response = poll(surveys, {"device_code": code})
+        assert response.status_code == 400
+
+
+def test_codes_cannot_be_guessed(surveys: Surveys, device: dict[str, Any], adele: Browser) -> None:
+    """OIDC-7: five tries, then a quarter of an hour"""
+    for _ in range(5):
+        page = adele.get("/devicelogin").submit(user_code="BBBBBBBBB")
+        assert "not right" in page.errors[0]
+    for code in ("CCCCCCCCC", device["user_code"]):
+        page = adele.get("/devicelogin").submit(user_code=code)
+        assert page.errors == ["Too many wrong codes. Wait a quarter of an hour and try again."]
+    other = Browser(surveys.app)
+    page = other.get("/devicelogin").submit(user_code=device["user_code"])
+    assert "Too many" in page.errors[0], "by address too"
+    with surveys.app.app_context():
+        row = db.session.scalars(select(DeviceCode)).one()
+        assert device["user_code"].encode() not in row.user_code_hash
+
+
+def test_no_device_for_administrators_nor_where_it_is_switched_off(
+    surveys: Surveys, device: dict[str, Any], john: Browser, adele: Browser
+) -> None:
+    """OIDC-7: can be switched off per tenant, never for admin roles"""
+    page = john.get("/devicelogin").submit(user_code=device["user_code"])
+    assert page.status == 403
+    assert "AADSTS53003" in page.text
+    assert adele.get("/devicelogin/confirm").path == "/devicelogin", "her own code first"
+
+    def switch_off(session: Any, actor: Actor) -> None:
+        clients.policy_of(session, surveys.cast.woodgrove).device_code_grant = False
+
+    surveys.run(switch_off)
+    page = adele.get("/devicelogin").submit(user_code=device["user_code"])
+    assert "AADSTS70001" in page.text
+    response = surveys.app.test_client().post(
+        f"/{surveys.cast.woodgrove}/oauth2/v2.0/devicecode",
+        data={"client_id": surveys.client_id, "scope": "openid"}, base_url=ORIGIN,
+    )  # fmt: skip
+    assert refusal(response) == ("unauthorized_client", 70001)
+
+
+# Passwords ---------------------------------------------------------------------------------------
+
+
+def test_passwords_only_where_the_organisation_allows_it(
+    surveys: Surveys, cast: Cast, otto: Browser
+) -> None:
+    """OIDC-2: the switch both ways; never for guests of other homes; SIGN-1, SIGN-2"""
+    form = {
+        "grant_type": "password", "scope": "openid User.Read", "client_secret": surveys.secret,
+        "username": "adele.vance@woodgrove.example", "password": cast.password,
+    }  # fmt: skip
+    assert refusal(surveys.post(**form)) == ("unsupported_grant_type", 7000014)
+
+    def allow(session: Any, actor: Actor) -> None:
+        clients.policy_of(session, cast.woodgrove).password_grant = True
+
+    surveys.run(allow)
+    response = surveys.post(**form)
+    assert response.status_code == 200, response.json
+    assert said((response.json or {})["access_token"])["amr"] == ["pwd"]
+    assert surveys.post("woodgrove.example", **form).status_code == 200
+    for tenant in ("common", "consumers"):
+        assert refusal(surveys.post(tenant, **form))[1] == 9001023
+    assert refusal(surveys.post("organizations", **form))[1] == 50194
+    guest = {**form, "username": "otto.brandt@contoso.example"}
+    assert refusal(surveys.post(**guest)) == ("invalid_grant", 50034)
+    for name in ("adele.vance@woodgrove.example", "nobody@woodgrove.example", "no address"):
+        wrong = surveys.post(**{**form, "username": name, "password": "wrong"})
+        assert refusal(wrong) == ("invalid_grant", 50126), name
+    for _ in range(10):
+        last = surveys.post(**{**form, "password": "wrong"})
+    assert refusal(last) == ("invalid_grant", 50053)
+
+
+# What else programs read -------------------------------------------------------------------------
+
+
+def test_where_msal_looks_first(client: FlaskClient, cast: Cast) -> None:
+    """tokens.md, section 6; clients.md, discovery"""
+    endpoint = f"{ORIGIN}/{cast.woodgrove}/oauth2/v2.0/authorize"
+    for asked in (endpoint, endpoint.replace(":5000", "")):
+        found = client.get(
+            "/common/discovery/instance", base_url=ORIGIN,
+            query_string={"authorization_endpoint": asked, "api-version": "1.1"},
+        )  # fmt: skip
+        assert (found.json or {})["tenant_discovery_endpoint"] == (
+            f"{ORIGIN}/{cast.woodgrove}/v2.0/.well-known/openid-configuration"
+        )
+    for wrong in ("https://login.evil.example/common/oauth2/v2.0/authorize", "", "x"):
+        found = client.get(
+            "/common/discovery/instance", base_url=ORIGIN,
+            query_string={"authorization_endpoint": wrong},
+        )  # fmt: skip
+        assert found.status_code == 400
+        assert (found.json or {})["error"] == "invalid_instance"
+    known = client.get("/common/userrealm/adele.vance@woodgrove.example", base_url=ORIGIN).json
+    nobody = client.get("/common/userrealm/nobody@woodgrove.example", base_url=ORIGIN).json
+    assert known == nobody, "nobody learns who exists"
+    assert (known or {})["account_type"] == "Managed"
+    for name, issuer in (
+        ("common", f"{ORIGIN}/{{tenantid}}/v2.0"),
+        ("organizations", f"{ORIGIN}/{{tenantid}}/v2.0"),
+        ("consumers", f"{ORIGIN}/{cast.consumer}/v2.0"),
+        ("9188040d-6c67-4c5b-b112-36a304b66dad", f"{ORIGIN}/{cast.consumer}/v2.0"),
+    ):
+        told = client.get(f"/{name}/v2.0/.well-known/openid-configuration", base_url=ORIGIN).json
+        assert (told or {})["issuer"] == issuer
+    v1 = client.get(f"/{cast.woodgrove}/.well-known/openid-configuration", base_url=ORIGIN).json
+    assert (v1 or {})["issuer"] == f"{ORIGIN}/{cast.woodgrove}/"
+    keys = client.get(urlsplit((v1 or {})["jwks_uri"]).path, base_url=ORIGIN)
+    assert keys.headers["Access-Control-Allow-Origin"] == "*"
+    assert (keys.json or {})["keys"]
+
+
+def test_parameters_that_nobody_knows_are_tolerated(surveys: Surveys, adele: Browser) -> None:
+    """clients.md, token endpoint"""
+    more = {
+        "claims": '{"access_token":{"xms_cc":{"values":["CP1"]}}}', "x-client-SKU": "MSAL.Python",
+        "clidata": "1", "login_hint": "adele.vance@woodgrove.example", "client_info": "1",
+        "domain_hint": "organizations",
+    }  # fmt: skip
+    code = answered(adele, surveys.path(**more))["code"]
+    got = surveys.token(grant_type="authorization_code", code=code, redirect_uri=WEB, **more)
+    info = base64.urlsafe_b64decode(got["client_info"] + "==").decode()
+    assert str(surveys.cast.adele) in info
+    assert str(surveys.cast.woodgrove) in info
