@@ -59,7 +59,10 @@ def _navigation() -> dict[str, Any]:
             },
             {
                 "title": gettext("Access"),
-                "entries": [entry(gettext("Applications"), "apps", "admin.applications")],
+                "entries": [
+                    entry(gettext("Applications"), "apps", "admin.applications"),
+                    entry(gettext("App registrations"), "code", "admin.app_registrations"),
+                ],
             },
             *(
                 [
@@ -101,6 +104,7 @@ from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     mail,
     owners,
     person,
+    registrations,
     settings,
     sign_ins,
     users,
