@@ -12,12 +12,15 @@ from sqlalchemy.orm import Session
 from b2b.actor import Actor
 from b2b.models import (
     AuthorizationCode,
+    DeviceCode,
     Job,
     JobState,
     MailState,
     OutboxMessage,
     Passcode,
+    RefreshToken,
     SetupLink,
+    SignInGrant,
     Tenant,
     TenantKind,
 )
@@ -61,7 +64,15 @@ def after_restore(session: Session, *, made_at: datetime, now: datetime) -> None
 
 def end_everything(session: Session, *, now: datetime) -> None:
     """Sign everybody out and make every short-lived secret void, in all tenants."""
-    for short_lived in (SignedIn, AuthorizationCode, Passcode, SetupLink):
+    for short_lived in (
+        SignedIn,
+        RefreshToken,
+        SignInGrant,
+        AuthorizationCode,
+        DeviceCode,
+        Passcode,
+        SetupLink,
+    ):
         session.execute(delete(short_lived))
     # A mailed code has no row any more that it could be compared with.
     session.execute(
