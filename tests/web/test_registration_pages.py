@@ -1,19 +1,26 @@
 """Rooms for app registrations: what each page shows, and what each button comes to."""
 
+import io
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from flask import Flask
 from sqlalchemy import select
 
 from b2b import worker
 from b2b.extensions import db
 from b2b.models import Application, AuditEvent, Platform
-from b2b.services import app_registrations
+from b2b.services import app_registrations, graph_permissions, owners
 from b2b.services.app_registrations import Facts
 from tests.cast import Cast, acting
 from tests.conftest import Clock
 from tests.pages import Browser, Page
+from tests.web.test_every_route import csrf_of
 
 
 @pytest.fixture
@@ -51,6 +58,24 @@ def activities(app: Flask) -> list[str]:
         found = [str(one) for one in db.session.scalars(query)]
         db.session.remove()
     return found
+
+
+def certificate() -> tuple[bytes, str]:
+    """A certificate as PEM, and its thumbprint."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "surveys")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=3650))
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    return pem, made.fingerprint(hashes.SHA1()).hex().upper()
 
 
 def test_an_application_is_registered_and_shows_what_a_program_needs(
@@ -167,3 +192,131 @@ def test_another_tenant_finds_nothing(surveys: UUID, otto: Browser, app: Flask) 
     """ADM-3: a registration of one organisation is not there in another one."""
     stranger = Browser(app).sign_in("otto.brandt@contoso.example", "correct horse 4 WoodGrove")
     assert stranger.get(at(surveys)).status == 404
+
+
+# Certificates and secrets ------------------------------------------------------------------------
+
+
+def test_a_secret_is_shown_once_and_works(
+    app: Flask, cast: Cast, clock: Clock, surveys: UUID, john: Browser
+) -> None:
+    """OIDC-9: kept as a hash, in an answer that nobody keeps."""
+    page = john.get(at(surveys, "/credentials"))
+    assert "No secrets" in page.text
+    made = page.submit("/secrets", description="Night run", days="90")
+    found = made.soup.select_one("#new-secret")
+    assert found is not None
+    secret = found.get_text()
+    assert len(secret) == 40
+    assert made.response.headers["Cache-Control"] == "no-store"
+    assert secret not in made.url
+    assert "Copy the secret now." in made.text
+    again = john.get(at(surveys, "/credentials"))
+    assert secret not in again.text
+    assert rows(again) == ["Night run"]
+    assert f"{secret[:3]}…" in again.text
+    one = stored(app, cast, surveys)
+    form = {
+        "client_id": str(one.app_id),
+        "client_secret": secret,
+        "grant_type": "client_credentials",
+        "scope": "https://graph.microsoft.com/.default",
+    }
+    token = f"/{cast.woodgrove}/oauth2/v2.0/token"
+    client = app.test_client()
+    assert client.post(token, data=form, base_url="http://localhost:5000").status_code == 200
+    ask = again.follow("Remove")
+    assert ask.h1 == f"Remove the secret that begins with {secret[:3]}?"
+    gone = ask.submit()
+    assert gone.path == at(surveys, "/credentials")
+    assert "No secrets" in gone.text
+    assert client.post(token, data=form, base_url="http://localhost:5000").status_code == 401
+    assert activities(app)[-1] == "Update application – Certificates and secrets management"
+
+
+def test_a_certificate_is_taken_and_anything_else_refused(
+    app: Flask, cast: Cast, surveys: UUID, john: Browser
+) -> None:
+    page = john.get(at(surveys, "/credentials"))
+    assert page.submit("/certificates", certificate=None).errors == ["Choose a file."]
+    refused = page.submit("/certificates", certificate=(io.BytesIO(b"no"), "it.pem"))
+    assert refused.errors == [
+        "This is not a certificate with an RSA key of at least 2048 bits, as PEM or DER."
+    ]
+    pem, thumbprint = certificate()
+    taken = page.submit("/certificates", certificate=(io.BytesIO(pem), "it.pem"), called="Night")
+    assert "The certificate Night is taken." in taken.text
+    assert thumbprint in taken.text
+    again = page.submit("/certificates", certificate=(io.BytesIO(pem), "it.pem"))
+    assert again.errors == ["This certificate is there already."]
+
+
+# Permissions -------------------------------------------------------------------------------------
+
+
+def states(page: Page) -> dict[str, str]:
+    """State of each permission by its value."""
+    found = {}
+    for row in page.soup.select("main tbody tr"):
+        value, state = row.select_one("code"), row.select_one(".badge")
+        assert value is not None
+        assert state is not None
+        found[value.get_text()] = " ".join(state.get_text().split())
+    return found
+
+
+READ = str(graph_permissions.SCOPES["User.Read"].scope)
+READ_ALL = str(graph_permissions.SCOPES["User.Read.All"].scope)
+INVITE = str(graph_permissions.ROLES["User.Invite.All"].role)
+
+
+def test_permissions_are_asked_for_in_words_and_granted_by_an_administrator(
+    app: Flask, cast: Cast, surveys: UUID, john: Browser
+) -> None:
+    """OIDC-8: each permission in words, and consent for all by an administrator."""
+    page = john.get(at(surveys, "/permissions"))
+    assert "No permissions yet" in page.text
+    choose = page.follow("Add a permission")
+    assert rows(choose) == ["Microsoft Graph"]
+    form = choose.follow("Microsoft Graph")
+    assert "Invite guests to the organisation" in form.text
+    asked = form.submit(delegated=[READ, READ_ALL], own=[INVITE])
+    assert states(asked) == {
+        "User.Read": "Asked at sign-in",
+        "User.Read.All": "Needs consent",
+        "User.Invite.All": "Needs consent",
+    }
+    granted = asked.submit("/permissions/consent")
+    assert "Granted to Surveys for the organisation." in granted.text
+    assert set(states(granted).values()) == {"Granted"}
+    assert "Consent to application" in activities(app)
+    assert "Add app role assignment to service principal" in activities(app)
+    fewer = granted.submit("/permissions/remove")
+    assert "User.Read" not in states(fewer)
+    form = fewer.follow("Add a permission").follow("Microsoft Graph")
+    ticked = [str(box["value"]) for box in form.soup.select("input[checked]")]
+    assert ticked == [READ_ALL, INVITE]
+
+
+def test_an_owner_asks_but_does_not_consent(
+    app: Flask, cast: Cast, clock: Clock, surveys: UUID, adele: Browser
+) -> None:
+    """OIDC-8"""
+    with app.app_context(), worker.transaction() as session:
+        john = acting(session, cast.woodgrove, cast.john, clock.now)
+        found = app_registrations.get(session, john, surveys)
+        owners.add(session, john, found.owned, cast.adele)
+    form = adele.get(f"{at(surveys, '/permissions/add')}?api={graph_permissions.APP_ID}")
+    asked = form.submit(delegated=[READ_ALL])
+    assert states(asked) == {"User.Read.All": "Needs consent"}
+    assert "An administrator grants consent for the organisation." in asked.text
+    token = csrf_of(adele, "/admin/users/invite")
+    refused = adele.post(at(surveys, "/permissions/consent"), {"csrf_token": token})
+    assert refused.status == 403
+    assert "Consent to application" not in activities(app)
+    tampered = adele.post(
+        f"{at(surveys, '/permissions/add')}?api={graph_permissions.APP_ID}",
+        {"csrf_token": token, "delegated": INVITE},
+    )
+    assert tampered.status == 200
+    assert tampered.errors

@@ -104,6 +104,8 @@ from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     mail,
     owners,
     person,
+    registration_credentials,
+    registration_permissions,
     registrations,
     settings,
     sign_ins,

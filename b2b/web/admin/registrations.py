@@ -40,6 +40,8 @@ _FIELDS = {
 _ROOMS = {
     "app_registration": N_("Overview"),
     "registration_authentication": N_("Authentication"),
+    "registration_credentials": N_("Certificates and secrets"),
+    "registration_permissions": N_("API permissions"),
 }
 """The pages about one registration, in the order of their tabs."""
 
