@@ -122,3 +122,18 @@ def test_every_setting_says_what_it_is_for() -> None:
     for name in SETTINGS:
         after = source.partition(f"\n    {name}:")[2].split("\n")
         assert after[1].strip().startswith('"""'), name
+
+
+def test_https_is_one_setting(tmp_path: Path) -> None:
+    """decisions.md, own address: HTTPS=1 replaces http on the same port"""
+    data = {"DATA_DIR": str(tmp_path)}
+    own = Config.from_environment({"HTTPS": "1", "PORT": "5443", **data})
+    assert own.BASE_URL == "https://localhost:5443"
+    assert tmp_path / "tls" / "ca.pem" == own.CA_FILE
+    named = Config.from_environment({"HTTPS": "1", "BASE_URL": "http://b2b.example", **data})
+    assert named.BASE_URL == "https://b2b.example"
+    assert Config.from_environment(data).CA_FILE is None
+    with pytest.raises(BadSetting, match="HTTPS=1 is refused in production"):
+        Config.from_environment(
+            {"HTTPS": "1", "PRODUCTION": "1", "BASE_URL": "https://b2b.example", **data}
+        )

@@ -4,6 +4,9 @@
 
 import base64
 import json
+import re
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -34,7 +37,7 @@ from b2b.services import app_registrations, consent
 from b2b.services.app_registrations import Facts
 from tests.certificates import certificate
 from tests.journeys.client import Client
-from tests.journeys.program import Program
+from tests.journeys.program import ROOT, Program
 
 pytestmark = [
     pytest.mark.long,
@@ -106,7 +109,9 @@ class Cloud:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One program for all of these, with https and its demo."""
-    program = Program(tmp_path_factory.mktemp("cloud"), HTTPS="1")
+    folder = tmp_path_factory.mktemp("cloud")
+    program = Program(folder, HTTPS="1")
+    (folder / "instance").symlink_to(folder / "data")  # where the examples look
     try:
         yield Cloud(program.start())
     finally:
@@ -450,3 +455,22 @@ def test_one_program_further_in_somebodys_name(cloud: Cloud, registrar: Registra
     for assertion in (app_only["access_token"], got["access_token"], first["id_token"], "a.b.c"):
         refused = fresh.acquire_token_on_behalf_of(assertion, ["User.Read"])
         assert (refused["error"], refused["error_codes"]) == ("invalid_grant", [50013])
+
+
+EXAMPLES = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "docs" / "clients.md").read_text(), re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["msal", "azure-identity", "device"])
+def test_the_examples_of_the_documentation_run(cloud: Cloud, example: str) -> None:
+    """docs/clients.md, as it is printed, in a folder where the demo has been made"""
+    ran = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=Path(cloud.ca_file).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(("eyJ", "To sign in, use a web browser")), ran.stdout
