@@ -17,6 +17,7 @@ from b2b.extensions import db
 from b2b.models import Application, AuditEvent, Platform
 from b2b.services import app_registrations, graph_permissions, owners
 from b2b.services.app_registrations import Facts
+from b2b.web.admin.registration_tokens import CLAIMS
 from tests.cast import Cast, acting
 from tests.conftest import Clock
 from tests.pages import Browser, Page
@@ -320,3 +321,79 @@ def test_an_owner_asks_but_does_not_consent(
     )
     assert tampered.status == 200
     assert tampered.errors
+
+
+# What it offers, and its tokens ------------------------------------------------------------------
+
+
+def test_an_app_role_is_made_changed_disabled_and_deleted(
+    app: Flask, cast: Cast, surveys: UUID, john: Browser
+) -> None:
+    form = john.get(at(surveys, "/roles")).follow("New app role")
+    refused = form.submit(display_name="Readers", value="two words")
+    assert refused.errors == ["Use letters, digits and signs without spaces, such as Files.Read."]
+    refused = refused.submit(value="Readers", for_users=None)
+    assert refused.errors == ["Say whom the role is for: people, programs or both."]
+    made = refused.submit(for_applications="y")
+    assert rows(made) == ["Readers"]
+    assert "Programs" in made.text
+    assert made.follow("New app role").submit(display_name="Two", value="Readers").errors == [
+        "There is a role Readers already."
+    ]
+    changed = made.follow("Change").submit(display_name="Surveyors", is_enabled=None)
+    assert rows(changed) == ["Surveyors"]
+    assert "Disabled" in changed.text
+    ask = changed.follow("Change").follow("Delete")
+    assert ask.h1 == "Delete Surveyors?"
+    gone = ask.submit()
+    assert "No app roles yet" in gone.text
+    assert activities(app)[-1] == "Update application"
+
+
+def test_an_exposed_scope_can_be_asked_for_by_another_application(
+    app: Flask, cast: Cast, clock: Clock, surveys: UUID, john: Browser
+) -> None:
+    page = john.get(at(surveys, "/api"))
+    refused = page.submit(identifier_uris="https://elsewhere.example/api")
+    assert refused.errors == [
+        "Use api:// with the client id, or https with a domain of the organisation."
+    ]
+    named = refused.submit(identifier_uris="https://surveys.woodgrove.example/api")
+    form = named.follow("Add a scope")
+    made = form.submit(value="Answers.Read", display_name="Read answers")
+    assert "https://surveys.woodgrove.example/api/Answers.Read" in made.text
+    with app.app_context(), worker.transaction() as session:
+        boss = acting(session, cast.woodgrove, cast.john, clock.now)
+        other = app_registrations.register(session, boss, "Books").registration.id
+    choose = john.get(at(other, "/permissions/add"))
+    assert rows(choose) == ["Microsoft Graph", "Surveys"]
+    choice = choose.follow("Surveys")
+    box = choice.soup.select_one("input[name=delegated]")
+    assert box is not None
+    asked = choice.submit(delegated=[str(box["value"])])
+    assert states(asked) == {"Answers.Read": "Asked at sign-in"}
+    gone = made.follow("Change").follow("Delete").submit()
+    assert "No scopes yet" in gone.text
+    assert "No permissions yet" in john.get(at(other, "/permissions")).text
+
+
+def test_tokens_are_configured(app: Flask, cast: Cast, surveys: UUID, john: Browser) -> None:
+    page = john.get(at(surveys, "/tokens"))
+    for wrong, words in (
+        ("5", "Between ten minutes and a day."),
+        ("soon", "Enter a number of minutes from 10 to 1440."),
+    ):
+        assert page.submit(minutes=wrong).errors == [words]
+    saved = page.submit(
+        minutes="30", id_claims=["acct", "upn"], group_claims="SecurityGroup", version="2"
+    )
+    assert "Saved." in saved.text
+    found = stored(app, cast, surveys)
+    assert (found.token_seconds, found.access_token_version) == (1800, 2)
+    assert found.group_claims == "SecurityGroup"
+    assert [one["name"] for one in found.optional_claims["idToken"]] == ["acct", "upn"]
+    assert found.optional_claims["accessToken"] == []
+
+
+def test_every_optional_claim_is_explained() -> None:
+    assert set(CLAIMS) == app_registrations.CLAIMS

@@ -41,7 +41,10 @@ _ROOMS = {
     "app_registration": N_("Overview"),
     "registration_authentication": N_("Authentication"),
     "registration_credentials": N_("Certificates and secrets"),
+    "registration_tokens": N_("Tokens"),
     "registration_permissions": N_("API permissions"),
+    "registration_api": N_("Expose an API"),
+    "registration_roles": N_("App roles"),
 }
 """The pages about one registration, in the order of their tabs."""
 
@@ -253,7 +256,8 @@ def delete_registration(registration_id: str) -> ResponseReturnValue:
 # Authentication ----------------------------------------------------------------------------------
 
 
-def _lines(field: TextAreaField) -> list[str]:
+def lines_of(field: TextAreaField) -> list[str]:
+    """What was typed into a field, line by line."""
     return [line.strip() for line in (field.data or "").splitlines() if line.strip()]
 
 
@@ -308,7 +312,7 @@ def _save_authentication(one: Registered, form: AuthenticationForm) -> None:
         for platform, name in _FIELDS.items():
             try:
                 app_registrations.set_redirects(
-                    session, actor(), one.registration.id, {platform: _lines(form[name])}
+                    session, actor(), one.registration.id, {platform: lines_of(form[name])}
                 )
             except Invalid as error:
                 raise _beside(error, name) from error
