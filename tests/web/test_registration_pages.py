@@ -397,3 +397,37 @@ def test_tokens_are_configured(app: Flask, cast: Cast, surveys: UUID, john: Brow
 
 def test_every_optional_claim_is_explained() -> None:
     assert set(CLAIMS) == app_registrations.CLAIMS
+
+
+# The application that came of it -----------------------------------------------------------------
+
+
+def test_what_was_granted_is_shown_and_revoked_on_the_application(
+    app: Flask, cast: Cast, surveys: UUID, john: Browser, adele: Browser
+) -> None:
+    """OIDC-8: administrators take back what people and they themselves have granted."""
+    form = john.get(f"{at(surveys, '/permissions/add')}?api={graph_permissions.APP_ID}")
+    form.submit(delegated=[READ], own=[INVITE]).submit("/permissions/consent")
+    page = john.get(at(surveys)).follow("Open the application")
+    assert page.h1 == "Surveys"
+    assert rows(page) == ["User.Read", "User.Invite.All Invite guests to the organisation"]
+    assert "Everybody" in page.text
+    read = adele.get(page.path)
+    assert rows(read) == rows(page)
+    assert "Revoke" not in read.text
+    token = csrf_of(adele, "/admin/users/invite")
+    for button in page.soup.select("form[action*=revoke]"):
+        fields = {str(i["name"]): str(i["value"]) for i in button.select("input")}
+        refused = adele.post(str(button["action"]), {**fields, "csrf_token": token})
+        assert refused.status == 403
+    fewer = page.submit("/grants/revoke")
+    assert "Revoked. Surveys has lost it at once." in fewer.text
+    none = fewer.submit("/permissions/revoke")
+    assert "User.Invite.All is revoked." in none.text
+    assert "Nothing is granted" in none.text
+    assert activities(app)[-2:] == [
+        "Remove delegated permission grant",
+        "Remove app role assignment from service principal",
+    ]
+    assert none.follow("Its app registration").path == at(surveys)
+    assert none.follow("Sign-ins to it").h1 == "Sign-ins"

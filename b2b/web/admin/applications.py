@@ -1,12 +1,28 @@
 """Applications: the list, one application with its assignments, and what is done with them."""
 
+from typing import Any
+
 from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from sqlalchemy.orm import Session
 
-from b2b.errors import N_
+from b2b.actor import Actor
+from b2b.errors import N_, NotFound
 from b2b.extensions import db
-from b2b.models import PrincipalType
-from b2b.services import applications, groups, owners, policies, resources
+from b2b.models import PrincipalType, ServicePrincipal
+from b2b.services import (
+    app_registrations,
+    applications,
+    consent,
+    groups,
+    owners,
+    permissions,
+    policies,
+    registration_permissions,
+    resources,
+    users,
+)
 from b2b.services.permissions import Action
 from b2b.web.admin import acting, bp
 from b2b.web.admin.acting import act, posted
@@ -42,7 +58,65 @@ def application(application_id: str) -> ResponseReturnValue:
         and found.account_enabled
         and not found.members_only
         and policies.may_invite(policies.of(session, who), who),
+        registration=_registration_of(found),
+        reads_log=permissions.allows(who, Action.READ_AUDIT),
+        **_granted(found),
         **around(page),
+    )
+
+
+def _registration_of(application: ServicePrincipal) -> Any:
+    """Where it is registered, if that is here; None elsewhere."""
+    try:
+        return app_registrations.by_app_id(db.session(), actor(), application.app_id).registration
+    except NotFound:
+        return None
+
+
+def _granted(application: ServicePrincipal) -> dict[str, Any]:
+    """What it may do, in people's name and in its own."""
+    session, who = db.session(), actor()
+    grants = consent.grants_of(session, who, application)
+    held = registration_permissions.held(session, who, application)
+    return {
+        "grants": grants,
+        "people": users.names(session, who, [one.principal_id for one in grants]),
+        "held": [(one, gettext(one.words) if one.is_graph else one.words) for one in held],
+        "administers": permissions.allows(who, Action.MANAGE_APPLICATIONS),
+    }
+
+
+@bp.post("/applications/<application_id>/grants/revoke")
+@allowed(Action.MANAGE_APPLICATIONS)
+def revoke_grant(application_id: str) -> ResponseReturnValue:
+    """Take back what was granted in somebody's name, or in everybody's."""
+    grant_id = posted("grant")
+
+    def revoke(session: Session, who: Actor) -> str:
+        found = applications.get(session, who, as_uuid(application_id))
+        if consent.one_grant(session, who, grant_id).client_id != found.id:
+            raise NotFound(N_("There is no permission with this id."))
+        consent.withdraw(session, who, grant_id)
+        return found.display_name
+
+    return act(
+        url_for(".application", application_id=application_id),
+        revoke,
+        N_("Revoked. %(name)s has lost it at once."),
+    )
+
+
+@bp.post("/applications/<application_id>/permissions/revoke")
+@allowed(Action.MANAGE_APPLICATIONS)
+def revoke_permission(application_id: str) -> ResponseReturnValue:
+    """Take back what it may do in its own name."""
+    resource, value = posted("resource"), request.form.get("value", "")[:120]
+    return act(
+        url_for(".application", application_id=application_id),
+        lambda session, who: registration_permissions.take(
+            session, who, as_uuid(application_id), resource, value
+        ),
+        N_("%(name)s is revoked."),
     )
 
 
