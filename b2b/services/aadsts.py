@@ -140,7 +140,8 @@ CATALOGUE = {
         ),
         Error(
             65001, "consent_required",
-            "The user has not consented: the invitation has to be accepted first.",
+            "The user or administrator has not consented to use the application, or the invitation"
+            " has not been accepted yet.",
             N_("Review permissions first"),
             N_("%(account)s has been invited to %(organisation)s and has not accepted yet."),
             _YOU, N_("Accept the invitation."),
