@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from b2b import worker
 from b2b.extensions import db
-from b2b.models import Application, AuditEvent, Platform
+from b2b.models import Application, AuditEvent, Platform, RefreshToken, SignInGrant
 from b2b.services import app_registrations, graph_permissions, owners
 from b2b.services.app_registrations import Facts
 from b2b.web.admin.registration_tokens import CLAIMS
@@ -431,3 +431,46 @@ def test_what_was_granted_is_shown_and_revoked_on_the_application(
     ]
     assert none.follow("Its app registration").path == at(surveys)
     assert none.follow("Sign-ins to it").h1 == "Sign-ins"
+
+
+# Trying it ---------------------------------------------------------------------------------------
+
+
+def test_a_sign_in_is_tried_and_its_tokens_are_explained_and_end(
+    app: Flask, cast: Cast, surveys: UUID, john: Browser
+) -> None:
+    """OIDC-2, OIDC-3: a code with PKCE, once; nothing of it stays."""
+    page = john.get(at(surveys, "/try"))
+    ready = page.submit("/try/prepare")
+    assert "Surveys can be tried now." in ready.text
+    shown = ready.submit("/try", scope="openid profile email offline_access")
+    assert shown.path == at(surveys, "/try/answer")
+    values = {
+        cells[0].get_text(): cells[1].get_text()
+        for cells in (row.select("th, td") for row in shown.soup.select("main tbody tr"))
+    }
+    assert values["alg"] == "RS256"
+    assert values["name"] == "John Doe"
+    assert values["tid"] == str(cast.woodgrove)
+    assert "Whom the token is for; nobody else may take it" in shown.text
+    with app.app_context():
+        for table in (SignInGrant, RefreshToken):
+            assert db.session.scalar(select(func.count()).select_from(table)) == 0
+        db.session.remove()
+    again = john.get(shown.url)
+    assert "This is no answer to a sign-in that was begun here." in again.text
+    assert not again.soup.select("main tbody tr")
+    cleared = again.submit("/try/clear")
+    assert "First, the address" in cleared.text
+    assert stored(app, cast, surveys).public_redirect_uris == []
+
+
+def test_what_goes_wrong_in_a_trial_is_said(surveys: UUID, john: Browser) -> None:
+    john.get(at(surveys, "/try")).submit("/try/prepare")
+    page = john.get(at(surveys, "/try"))
+    assert page.submit("/try", scope=" ").errors == ["Enter a scope, such as openid."]
+    failed = page.submit("/try", scope="openid Nothing.Of.This")
+    assert "The sign-in came to nothing." in failed.text
+    assert "AADSTS70011" in failed.text
+    forged = john.get(at(surveys, "/try/answer?code=stolen&state=forged"))
+    assert "This is no answer to a sign-in that was begun here." in forged.text

@@ -111,5 +111,6 @@ from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     registrations,
     settings,
     sign_ins,
+    try_sign_in,
     users,
 )

@@ -45,6 +45,7 @@ _ROOMS = {
     "registration_permissions": N_("API permissions"),
     "registration_api": N_("Expose an API"),
     "registration_roles": N_("App roles"),
+    "try_sign_in": N_("Try a sign-in"),
 }
 """The pages about one registration, in the order of their tabs."""
 
