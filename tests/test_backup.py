@@ -290,6 +290,9 @@ def test_after_a_restore_old_secrets_are_dead_and_no_mail_goes_out_twice(
         }
         told = {job.kind: str(job.state) for job in session.scalars(select(Job))}
         assert told == {"bulk": "paused", "purge": "waiting"}
+        waiting = session.scalars(
+            select(User.id).where(User.invited_key == "waits@partner.example")
+        ).one()
         tenants = {one.id: one.display_name for one in session.scalars(select(Tenant))}
         events = session.scalars(
             select(AuditEvent).where(AuditEvent.activity == "Restore directory from backup")
@@ -308,6 +311,12 @@ def test_after_a_restore_old_secrets_are_dead_and_no_mail_goes_out_twice(
     assert john.get("/admin/users").path == "/signin"
     john.sign_in("john.doe@woodgrove.example", cast.password)
     assert "Directory set back to a backup" in john.get("/admin/audit").text
+    held = "Waited when the backup was made, and may have been sent since."
+    assert held in john.get("/admin/mail").text
+    person = john.get(f"/admin/users/{waiting}")
+    assert held in person.text
+    assert "The mail server said" not in person.text
+    assert "Directory set back" not in person.text
 
 
 def test_a_backup_under_load_is_one_instant_and_holds_up_nobody(

@@ -34,6 +34,7 @@ from b2b.services import (
     deleted_users,
     invitation_states,
     policies,
+    recovery,
     sign_in,
 )
 
@@ -211,7 +212,7 @@ def _mail(facts: Facts) -> list[Finding]:
     match facts.mail.step:
         case Step.FAILED:
             words = N_("The mail to %(address)s failed. The mail server said: %(reason)s")
-            if not facts.mail.reason:
+            if not facts.mail.reason or facts.mail.reason in recovery.OWN_REASONS:
                 words = N_("The mail to %(address)s failed.")
             return [
                 _stops("mail failed", words, address | said, Cure.SEND_AGAIN, Cure.COPY_LINK,

@@ -24,8 +24,6 @@ from b2b.models import (
 from b2b.services import recovery, signing_keys
 from b2b.services.audit import Activity
 
-LOST = "The key of its link was retired. Send the invitation again: it gets a new link."
-
 
 @dataclass(frozen=True)
 class Usage:
@@ -68,7 +66,7 @@ def retire(session: Session, gone: Collection[str], *, now: datetime) -> None:
     session.execute(
         update(OutboxMessage)
         .where(*_waiting_with(gone))
-        .values(state=MailState.FAILED, settled_at=now, last_error=LOST, lease_owner=None)
+        .values(state=MailState.FAILED, settled_at=now, last_error=recovery.LOST, lease_owner=None)
         .execution_options(synchronize_session=False)
     )
     session.execute(delete(Passcode).where(Passcode.key_id.in_(gone)))

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
+from b2b.errors import N_
 from b2b.models import (
     AuthorizationCode,
     DeviceCode,
@@ -28,8 +29,14 @@ from b2b.models import Session as SignedIn
 from b2b.services import audit
 from b2b.services.audit import Activity, Entry
 
-HELD = "Waited when the backup was made, and may have been sent since. Send it again if it was not."
+HELD = N_(
+    "Waited when the backup was made, and may have been sent since. Send it again if it was not."
+)
 """What people read about mail that a restore holds back."""
+LOST = N_("The key of its link was retired. Send the invitation again: it gets a new link.")
+"""What people read about mail that waited with a key that is gone."""
+OWN_REASONS = (HELD, LOST)
+"""Why mail was not sent, where no mail server was asked."""
 
 
 def after_restore(session: Session, *, made_at: datetime, now: datetime) -> None:

@@ -19,7 +19,7 @@ _KOREAN_DAY = "yyyy.\u00a0M.\u00a0d."
 
 def register(app: Flask) -> None:
     """Bind the filters."""
-    for function in (day, moment, ago, initials, hue, listed, words.stored):
+    for function in (day, moment, ago, initials, hue, listed, words.stored, words.own_reason):
         app.add_template_filter(function)
     app.add_template_global(words.reason, "refusal_reason")
 

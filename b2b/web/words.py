@@ -7,6 +7,7 @@ from flask_babel import gettext
 
 from b2b.errors import N_, Refused
 from b2b.models import AllowInvitesFrom, GuestAccess
+from b2b.services import recovery
 
 INVITING = {
     AllowInvitesFrom.EVERYONE: N_("Everybody, guests included"),
@@ -96,3 +97,8 @@ def said(error: Refused) -> str:
     if "role" in values:
         values = {**values, "role": stored(values["role"])}
     return gettext(error.template, **values)
+
+
+def own_reason(reason: str) -> str | None:
+    """Why a mail was not sent, if that is ours to say; None for what the mail server said."""
+    return gettext(reason) if reason in recovery.OWN_REASONS else None

@@ -14,7 +14,7 @@ from b2b.services import audit, permissions
 from b2b.services.audit import Activity
 from b2b.services.permissions import Action
 from b2b.web.filters import moment
-from b2b.web.words import INVITING, SEEING, reason, stored
+from b2b.web.words import INVITING, SEEING, own_reason, reason, stored
 
 _ICONS: dict[str, tuple[str, str]] = {
     Activity.ADD_USER: ("person", ""),
@@ -276,7 +276,7 @@ def _letter(letter: OutboxMessage) -> dict[str, Any]:
     }
     parts = [subjects.get(letter.template, letter.template), letter.recipient]
     if not good and letter.last_error:
-        parts.append(letter.last_error)
+        parts.append(own_reason(letter.last_error) or letter.last_error)
     return {
         "icon": "mail",
         "tone": "" if good else "bad",
