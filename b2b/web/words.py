@@ -55,6 +55,7 @@ _STORED = frozenset(
         N_("Azure Active Directory"),
         N_("Email one-time passcode"),
         # Who acts where nobody does.
+        N_("Operator"),
         N_("Set-up"),
         # What was signed in to, where it is no application.
         N_("Sign-in"),
