@@ -44,6 +44,7 @@ def build(url: str, port: int) -> Flask:
         WEB_WORKERS=1,
         WEB_THREADS=1,
         SHUTDOWN_GRACE=1,
+        HTTPS=False,
     )
     db.init_app(app)
     with app.app_context():
