@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from b2b.actor import Actor
 from b2b.models import AuditEvent, AuditSequence, new_id
 from b2b.models.base import Id
-from b2b.prepared import Prepared
+from b2b.prepared import Prepared, run
 
 
 class Activity(enum.StrEnum):
@@ -149,11 +149,8 @@ _NEXT = Prepared(
     .values(last=_sequences.c.last + bindparam("count", type_=BigInteger))
     .returning(_sequences.c.last)
 )
-_LOCK = (
-    select(_sequences.c.last)
-    .where(_sequences.c.tenant_id == bindparam("tenant_id"))
-    .with_for_update()
-)
+_ALONE = "SELECT pg_advisory_xact_lock(%s)"
+_TOGETHER = "SELECT pg_advisory_xact_lock_shared(%s)"
 _INSERT = Prepared(insert(AuditEvent))
 
 
@@ -194,14 +191,19 @@ def record(session: Session, actor: Actor, *entries: Entry) -> None:
     )
 
 
-def lock(session: Session, tenant_id: UUID) -> None:
+def lock(session: Session, tenant_id: UUID, *, alone: bool = True) -> None:
     """Be the only writer of a tenant until commit: what is read afterwards stays true.
 
-    PostgreSQL locks the row; SQLite has one writer anyway.
+    Not *alone*, others who say so may write as well: each must lock what is his own. On PostgreSQL
+    an advisory lock, for whoever waits for it gets it in turn; a row that each holder changes is
+    lost again and again by those who wait longest. SQLite has one writer anyway.
+
+    It comes before any row, and so before `record`.
     """
     connection = session.connection()
     if connection.dialect.name != "sqlite":
-        connection.execute(_LOCK, {"tenant_id": tenant_id}).all()
+        number = int.from_bytes(tenant_id.bytes[8:], signed=True)
+        run(connection, _ALONE if alone else _TOGETHER, (number,))
 
 
 def of_target(

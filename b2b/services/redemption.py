@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import LargeBinary, String, bindparam, delete, insert, null, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from b2b import keys, links
@@ -77,6 +78,7 @@ _OPENED = (
     .execution_options(populate_existing=True)
 )
 _BY_ID = _OPENED.where(Invitation.id == bindparam("which", type_=Id))
+_BY_ID_LOCKED = _BY_ID.with_for_update(of=[Invitation, User])
 _BY_ADDRESS = _OPENED.where(User.invited_key == bindparam("which", type_=String))
 _WIN = Prepared(
     update(Invitation)
@@ -131,7 +133,7 @@ class Opened:
     address: Address
     ends_at: datetime | None
     locked: bool = False
-    """Read behind the tenant's lock: it stays true until commit."""
+    """Read behind locks: it stays true until commit."""
 
     @property
     def still_invites(self) -> bool:
@@ -174,8 +176,10 @@ def open_link(
     (threats.md, RED-1). Changes nothing (RED-2).
     """
     if lock:
-        audit.lock(session, tenant_id)
-    opened = _opened(session, _BY_ID, tenant_id, invitation_id, now)
+        # Guests do not wait for each other, only for those who change the tenant.
+        audit.lock(session, tenant_id, alone=False)
+    query = _BY_ID_LOCKED if lock else _BY_ID
+    opened = _opened(session, query, tenant_id, invitation_id, now)
     if opened is None:
         # The same comparison as for a known one.
         hmac.compare_digest(secret_hash, b"\0" * 32)
@@ -331,8 +335,7 @@ def _note(session: Session, opened: Opened, unless: Any, **moments: datetime) ->
 def _locked(
     session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity | None
 ) -> Opened:
-    """*opened* read anew behind the tenant's lock, unless it was, and stays true until commit
-    (RED-5).
+    """*opened* read anew behind locks, unless it was, and stays true until commit (RED-5).
 
     With an *identity*, the invitation must be open and be for it.
     """
@@ -392,21 +395,7 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
     if not won:
         raise Conflict(N_("This invitation was accepted already. Sign in to continue."))
     _let_go(session, opened, identity)
-    assert identity.provider is not None  # `matches` has seen to it
-    _BIND.write(
-        connection,
-        [
-            {
-                "tenant_id": actor.tenant_id,
-                "issuer": identity.issuer,
-                "subject": identity.subject,
-                "user_id": opened.user.id,
-                "provider": identity.provider,
-                "label": identity.label,
-                "bound_at": actor.now,
-            }
-        ],
-    )
+    _bind(session, actor, opened, identity)
     before = opened.user.display_name
     changes = _take_over(opened, identity, actor.now)
     user = opened.user
@@ -416,6 +405,10 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
     users.refacet(session, user)
     users.rename(session, user, before)
     actor = replace(actor, display_name=user.display_name)
+    log_sign_in(session, actor, identity)
+    _tell(session, actor, opened, "accepted")
+    session.flush()
+    # Last, for from here to the commit all who write for the tenant wait.
     audit.record(
         session,
         actor,
@@ -432,10 +425,25 @@ def accept(session: Session, actor: Actor, opened: Opened, identity: ExternalIde
             },
         ),
     )
-    log_sign_in(session, actor, identity)
-    _tell(session, actor, opened, "accepted")
-    session.flush()
     return user
+
+
+def _bind(session: Session, actor: Actor, opened: Opened, identity: ExternalIdentity) -> None:
+    """*identity* is the guest's. Raises Conflict when it became another's this very moment."""
+    assert identity.provider is not None  # `matches` has seen to it
+    row = {
+        "tenant_id": actor.tenant_id,
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "user_id": opened.user.id,
+        "provider": identity.provider,
+        "label": identity.label,
+        "bound_at": actor.now,
+    }
+    try:
+        _BIND.write(session.connection(), [row])
+    except IntegrityError as error:
+        raise _elsewhere(opened) from error
 
 
 def _let_go(session: Session, opened: Opened, identity: ExternalIdentity) -> None:
@@ -447,10 +455,7 @@ def _let_go(session: Session, opened: Opened, identity: ExternalIdentity) -> Non
     if holder_id is None or holder_id == opened.user.id:
         return
     if session.get_one(User, (opened.tenant.id, holder_id)).deleted_at is None:
-        raise Conflict(
-            N_("Your account has access to %(organisation)s already, under another address."),
-            organisation=opened.tenant.display_name,
-        )
+        raise _elsewhere(opened)
     session.execute(
         delete(Identity)
         .where(
@@ -459,6 +464,13 @@ def _let_go(session: Session, opened: Opened, identity: ExternalIdentity) -> Non
             Identity.subject == identity.subject,
         )
         .execution_options(synchronize_session=False)
+    )
+
+
+def _elsewhere(opened: Opened) -> Conflict:
+    return Conflict(
+        N_("Your account has access to %(organisation)s already, under another address."),
+        organisation=opened.tenant.display_name,
     )
 
 
