@@ -13,7 +13,7 @@ from b2b.models import Application, GroupClaims
 from b2b.services import app_registrations
 from b2b.services.permissions import Action
 from b2b.web.admin import bp
-from b2b.web.admin.registrations import room
+from b2b.web.admin.registrations import elsewhere, room
 from b2b.web.context import actor, allowed, writing
 from b2b.web.forms import AtMost, Choice, Form
 
@@ -109,9 +109,7 @@ def registration_tokens(registration_id: str) -> ResponseReturnValue:
             try:
                 _save(found, form)
             except Invalid as error:
-                names = {"token_seconds": "minutes"}
-                field = names.get(error.field, error.field)
-                raise Invalid(field, error.template, **error.values) from error
+                raise elsewhere(error, {"token_seconds": "minutes"}) from error
             flash(gettext("Saved."), "ok")
             return redirect(request.path, 303)
     return render_template(

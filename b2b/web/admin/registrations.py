@@ -1,5 +1,6 @@
 """App registrations: the list, a new one, what each is, and who may sign in to it and how."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -154,9 +155,13 @@ def new_registration() -> ResponseReturnValue:
 
 def _beside(error: Invalid, field: str) -> Invalid:
     """The same refusal of redirect URIs, beside the field that they were typed into."""
-    if error.field != "redirect_uris":
-        return error
-    return Invalid(field, error.template, **error.values)
+    return elsewhere(error, {"redirect_uris": field})
+
+
+def elsewhere(error: Invalid, fields: Mapping[str, str]) -> Invalid:
+    """A refusal of a service's parameter, beside the field of a page that holds it."""
+    field = fields.get(error.field, error.field)
+    return Invalid(field, error.template, code=error.code, **error.values)
 
 
 # One registration --------------------------------------------------------------------------------

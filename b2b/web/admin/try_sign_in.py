@@ -10,7 +10,7 @@ import hmac
 import json
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -41,6 +41,7 @@ _ROOM = "try_sign_in"
 _KEPT = "try_sign_in"
 _LIFE = 600
 """Seconds between the start and the answer."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = frozenset({"auth_time", "exp", "iat", "nbf"})
 HEADER = {
     "alg": N_("How it is signed"),
@@ -227,7 +228,7 @@ def _explained(
     for name, value in values.items():
         said: str | datetime = value if isinstance(value, str) else json.dumps(value)
         if name in _TIMES and isinstance(value, int):
-            said = datetime.fromtimestamp(value, UTC)
+            said = _EPOCH + timedelta(seconds=value)
         found.append((name, said, gettext(words[name]) if name in words else ""))
     return found
 
