@@ -474,3 +474,31 @@ def test_what_goes_wrong_in_a_trial_is_said(surveys: UUID, john: Browser) -> Non
     assert "AADSTS70011" in failed.text
     forged = john.get(at(surveys, "/try/answer?code=stolen&state=forged"))
     assert "This is no answer to a sign-in that was begun here." in forged.text
+
+
+def test_no_button_works_for_somebody_who_does_not_own_it(
+    app: Flask, cast: Cast, surveys: UUID, adele: Browser
+) -> None:
+    """APP-2"""
+    token = csrf_of(adele, "/admin/users/invite")
+    nobody = "00000000-0000-0000-0000-000000000001"
+    before = activities(app)
+    for path, values in {
+        "/credentials/secrets": {"days": "30"},
+        f"/credentials/{nobody}/remove": {},
+        "/permissions/remove": {"api": str(graph_permissions.APP_ID), "permission": READ},
+        "/permissions/consent": {},
+        "/api": {"identifier_uris": ""},
+        "/api/scopes/new": {"value": "A", "display_name": "A"},
+        "/tokens": {"group_claims": "None", "version": "1"},
+        "/roles/new": {"value": "A", "display_name": "A", "for_users": "y"},
+        "/try": {"scope": "openid"},
+        "/try/prepare": {},
+        "/try/clear": {},
+    }.items():
+        refused = adele.post(at(surveys, path), {"csrf_token": token, **values})
+        assert refused.status == 403, path
+    pem, _ = certificate()
+    sent = {"csrf_token": token, "certificate": (io.BytesIO(pem), "it.pem")}
+    assert adele.post(at(surveys, "/credentials/certificates"), sent).status == 403
+    assert activities(app) == before
