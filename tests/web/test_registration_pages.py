@@ -446,8 +446,10 @@ def test_a_sign_in_is_tried_and_its_tokens_are_explained_and_end(
     shown = ready.submit("/try", scope="openid profile email offline_access")
     assert shown.path == at(surveys, "/try/answer")
     values = {
-        cells[0].get_text(): cells[1].get_text()
-        for cells in (row.select("th, td") for row in shown.soup.select("main tbody tr"))
+        name.get_text(): next(iter(value.stripped_strings))
+        for name, value in zip(
+            shown.soup.select("main dt"), shown.soup.select("main dd"), strict=True
+        )
     }
     assert values["alg"] == "RS256"
     assert values["name"] == "John Doe"
@@ -459,7 +461,7 @@ def test_a_sign_in_is_tried_and_its_tokens_are_explained_and_end(
         db.session.remove()
     again = john.get(shown.url)
     assert "This is no answer to a sign-in that was begun here." in again.text
-    assert not again.soup.select("main tbody tr")
+    assert not again.soup.select("main dt")
     cleared = again.submit("/try/clear")
     assert "First, the address" in cleared.text
     assert stored(app, cast, surveys).public_redirect_uris == []
