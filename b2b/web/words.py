@@ -41,6 +41,7 @@ _STORED = frozenset(
         N_("User"),
         N_("Group"),
         N_("ServicePrincipal"),
+        N_("Application"),
         N_("Tenant"),
         N_("Mail"),
         # States, types and sources, before and after.
