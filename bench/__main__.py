@@ -4,9 +4,25 @@ bar.
 
 import sys
 
-from bench import bulk_door, delivery, invite_form, my_apps, redeeming_crowd, redemption
+from bench import (
+    bulk_door,
+    delivery,
+    invite_form,
+    my_apps,
+    redeeming_crowd,
+    redeeming_crowd_on_postgres,
+    redemption,
+)
 
-BENCHES = [invite_form, bulk_door, delivery, redemption, my_apps, redeeming_crowd]
+BENCHES = [
+    invite_form,
+    bulk_door,
+    delivery,
+    redemption,
+    my_apps,
+    redeeming_crowd,
+    redeeming_crowd_on_postgres,
+]
 
 
 def main() -> int:

@@ -85,11 +85,11 @@ def _started() -> tuple[pgserver.PostgresServer, Path]:
 class PostgresTemplate:
     """A server of its own, and a database that each test's is made from."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
         self._server, self._folder = _started()
         self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
         # No test pulls the plug on this server, and each makes a database of its own.
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        for setting in () if durable else ("fsync", "full_page_writes", "synchronous_commit"):
             self._admin.execute(f"ALTER SYSTEM SET {setting} = off")
         self._admin.execute("SELECT pg_reload_conf()")
         self._admin.execute("CREATE DATABASE template_b2b")
