@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -504,3 +505,22 @@ def test_no_button_works_for_somebody_who_does_not_own_it(
     sent = {"csrf_token": token, "certificate": (io.BytesIO(pem), "it.pem")}
     assert adele.post(at(surveys, "/credentials/certificates"), sent).status == 403
     assert activities(app) == before
+
+
+@pytest.mark.parametrize("junk", ["a\x00b", "\u202ea", "<script>", "%s%n", "A" * 5000])
+def test_whatever_is_typed_is_answered_in_words(surveys: UUID, john: Browser, junk: str) -> None:
+    for path, form, fields in (
+        ("/credentials", "/secrets", {"description": junk}),
+        ("/authentication", None, {"web_uris": junk}),
+        ("/tokens", None, {"minutes": junk}),
+        ("/api", None, {"identifier_uris": junk}),
+        ("/api/scopes/new", None, {"value": junk, "display_name": junk, "description": junk}),
+        ("/roles/new", None, {"value": "Read", "display_name": junk, "description": junk}),
+        ("/name", None, {"display_name": junk}),
+        ("/delete", None, {"confirmation": f"{junk}!"}),
+    ):
+        answer = john.get(at(surveys, path)).submit(form, **fields)
+        assert answer.status in (200, 400), (path, answer.text[:200])
+    assert john.get(f"/admin/app-registrations?q={quote(junk[:50])}").status == 200
+    assert john.get(at(surveys, f"/try/answer?code={quote(junk)}&state=x")).status == 200
+    assert john.get(at(surveys, f"/permissions/add?api={quote(junk[:50])}")).status == 404

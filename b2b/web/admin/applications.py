@@ -110,7 +110,7 @@ def revoke_grant(application_id: str) -> ResponseReturnValue:
 @allowed(Action.MANAGE_APPLICATIONS)
 def revoke_permission(application_id: str) -> ResponseReturnValue:
     """Take back what it may do in its own name."""
-    resource, value = posted("resource"), request.form.get("value", "")[:120]
+    resource, value = posted("resource"), request.form.get("value", "").replace("\0", "")[:120]
     return act(
         url_for(".application", application_id=application_id),
         lambda session, who: registration_permissions.take(

@@ -15,10 +15,10 @@ from b2b.models import AppRole, PermissionScope
 from b2b.services import app_registrations
 from b2b.services.permissions import Action
 from b2b.web.admin import bp
-from b2b.web.admin.registrations import lines_of, managed, room
+from b2b.web.admin.registrations import Plain, lines_of, managed, room
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, writing
-from b2b.web.forms import AtMost, ButtonForm, Form, required
+from b2b.web.forms import AtMost, ButtonForm, required
 
 _API, _ROLES = "registration_api", "registration_roles"
 _TEXT_LONGEST = 1024
@@ -36,13 +36,13 @@ def _with_id(rows: Sequence[Row], wanted: UUID, gone: str) -> Row:
 # The API -----------------------------------------------------------------------------------------
 
 
-class NamesForm(Form):
+class NamesForm(Plain):
     """What others call the API; one name in each line."""
 
     identifier_uris = TextAreaField(lazy_gettext("Application ID URI"))
 
 
-class ScopeForm(Form):
+class ScopeForm(Plain):
     """A delegated permission that the API offers."""
 
     value = StringField(
@@ -156,7 +156,7 @@ def delete_scope(registration_id: str, scope_id: str) -> ResponseReturnValue:
 # App roles ---------------------------------------------------------------------------------------
 
 
-class RoleForm(Form):
+class RoleForm(Plain):
     """A role that people, or programs, are given."""
 
     display_name = StringField(

@@ -16,10 +16,10 @@ from b2b.services import app_registrations
 from b2b.services.app_registrations import Registered
 from b2b.services.permissions import Action
 from b2b.web.admin import bp
-from b2b.web.admin.registrations import managed, room
+from b2b.web.admin.registrations import Plain, managed, room
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, now, writing
-from b2b.web.forms import AtMost, ButtonForm, Choice, Form, uploaded
+from b2b.web.forms import AtMost, ButtonForm, Choice, uploaded
 
 _ROOM = "registration_credentials"
 _LONGEST = 90
@@ -27,7 +27,7 @@ _CERTIFICATE = 64 * 1024
 """Bytes of an uploaded certificate that are read."""
 
 
-class SecretForm(Form):
+class SecretForm(Plain):
     """A new secret."""
 
     description = StringField(lazy_gettext("Description"), validators=[AtMost(_LONGEST)])
@@ -44,7 +44,7 @@ class SecretForm(Form):
         ]
 
 
-class CertificateForm(Form):
+class CertificateForm(Plain):
     """A certificate to take."""
 
     certificate = FileField(lazy_gettext("Certificate"))

@@ -14,10 +14,9 @@ from b2b.services.permissions import Action
 from b2b.services.registration_permissions import Api, Kind, Offer
 from b2b.web.admin import bp
 from b2b.web.admin.acting import act, posted
-from b2b.web.admin.registrations import managed, room
+from b2b.web.admin.registrations import Plain, managed, room
 from b2b.web.brand import as_uuid
 from b2b.web.context import actor, allowed, writing
-from b2b.web.forms import Form
 
 _ROOM = "registration_permissions"
 
@@ -48,7 +47,7 @@ def registration_permissions_page(registration_id: str) -> ResponseReturnValue:
     )
 
 
-class AskForm(Form):
+class AskForm(Plain):
     """What is asked of one API."""
 
     delegated = SelectMultipleField(lazy_gettext("Delegated permissions"))

@@ -13,9 +13,9 @@ from b2b.models import Application, GroupClaims
 from b2b.services import app_registrations
 from b2b.services.permissions import Action
 from b2b.web.admin import bp
-from b2b.web.admin.registrations import elsewhere, room
+from b2b.web.admin.registrations import Plain, elsewhere, room
 from b2b.web.context import actor, allowed, writing
-from b2b.web.forms import AtMost, Choice, Form
+from b2b.web.forms import AtMost, Choice
 
 _ROOM = "registration_tokens"
 _KINDS = {"idToken": "id_claims", "accessToken": "access_claims"}
@@ -49,7 +49,7 @@ _GROUPS = {
 }
 
 
-class TokensForm(Form):
+class TokensForm(Plain):
     """Everything on the page; an empty life is the installation’s own."""
 
     id_claims = SelectMultipleField(lazy_gettext("Further claims of ID tokens"))

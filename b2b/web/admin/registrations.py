@@ -51,6 +51,17 @@ _ROOMS = {
 """The pages about one registration, in the order of their tabs."""
 
 
+class Plain(Form):
+    """Texts without the one sign that no database column takes."""
+
+    def process(self, *args: Any, **kwargs: Any) -> None:
+        """As Form."""
+        super().process(*args, **kwargs)
+        for field in self:
+            if isinstance(field.data, str):
+                field.data = field.data.replace("\0", "")
+
+
 def room(registration_id: str, here: str) -> dict[str, Any]:
     """What every page about one registration shows; *here* is its endpoint. Raises NotFound."""
     session, who = db.session(), actor()
@@ -108,7 +119,7 @@ def registrations_page() -> ResponseReturnValue:
     )
 
 
-class RegistrationForm(Form):
+class RegistrationForm(Plain):
     """What is said when an application is registered; the rest follows on its pages."""
 
     display_name = StringField(
@@ -199,7 +210,7 @@ def app_registration(registration_id: str) -> ResponseReturnValue:
     )
 
 
-class NameForm(Form):
+class NameForm(Plain):
     """What it is called."""
 
     display_name = StringField(
@@ -226,7 +237,7 @@ def rename_registration(registration_id: str) -> ResponseReturnValue:
     )
 
 
-class DeleteForm(Form):
+class DeleteForm(Plain):
     """Typed, so that no application is deleted by a slip."""
 
     confirmation = StringField(lazy_gettext("Type the name to confirm"))
@@ -267,7 +278,7 @@ def lines_of(field: TextAreaField) -> list[str]:
     return [line.strip() for line in (field.data or "").splitlines() if line.strip()]
 
 
-class AuthenticationForm(Form):
+class AuthenticationForm(Plain):
     """Where it runs, who may sign in, and by which flows; one redirect URI in each line."""
 
     web_uris = TextAreaField(lazy_gettext("Web: redirect URIs"))
