@@ -66,6 +66,16 @@ _ICONS: dict[str, tuple[str, str]] = {
     Activity.RETRY_MAIL: ("send", "accent"),
     Activity.RESTORE_BACKUP: ("sync", "bad"),
     Activity.REVOKE_KEYS: ("key", "bad"),
+    Activity.REGISTER_APPLICATION: ("apps", ""),
+    Activity.UPDATE_REGISTRATION: ("apps", ""),
+    Activity.DELETE_REGISTRATION: ("bin", "bad"),
+    Activity.CHANGE_CREDENTIALS: ("key", ""),
+    Activity.ADD_PRINCIPAL: ("apps", ""),
+    Activity.CONSENT: ("check", ""),
+    Activity.WITHDRAW_CONSENT: ("ban", ""),
+    Activity.GIVE_PERMISSION: ("shield", "accent"),
+    Activity.TAKE_PERMISSION: ("shield", ""),
+    Activity.REUSED_TOKEN: ("shield", "bad"),
 }
 
 
@@ -144,6 +154,16 @@ def activity_words(activity: str) -> str:
         Activity.RETRY_MAIL: gettext("Failed mail sent again"),
         Activity.RESTORE_BACKUP: gettext("Directory set back to a backup"),
         Activity.REVOKE_KEYS: gettext("All keys revoked"),
+        Activity.REGISTER_APPLICATION: gettext("Application registered"),
+        Activity.UPDATE_REGISTRATION: gettext("Registration of an application changed"),
+        Activity.DELETE_REGISTRATION: gettext("Registration of an application deleted"),
+        Activity.CHANGE_CREDENTIALS: gettext("Secrets or certificates of an application changed"),
+        Activity.ADD_PRINCIPAL: gettext("Application added to the organisation"),
+        Activity.CONSENT: gettext("Consent given to an application"),
+        Activity.WITHDRAW_CONSENT: gettext("Consent to an application withdrawn"),
+        Activity.GIVE_PERMISSION: gettext("Application given a permission"),
+        Activity.TAKE_PERMISSION: gettext("Permission taken from an application"),
+        Activity.REUSED_TOKEN: gettext("Refresh token used twice: the sign-in was ended"),
     }
     return words.get(activity, activity)
 
