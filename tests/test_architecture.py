@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "services": {
         "sqlalchemy", "argon2", "email_validator", "idna", "PIL",
         "b2b.models", "b2b.mail.outbox",
-        "b2b.actor", "b2b.certificates", "b2b.clock", "b2b.errors", "b2b.jose", "b2b.keys", "b2b.links", "b2b.prepared",
+        "b2b.actor", "b2b.certificates", "b2b.clock", "b2b.errors", "b2b.jose", "b2b.keys",
+        "b2b.links", "b2b.prepared",
     },
     "mail": {
         "sqlalchemy",
