@@ -191,3 +191,10 @@ def test_hostile_names_appear_literally_on_every_page(
         assert not page.soup.select("img[src=x]"), page.url
     assert XSS in pages[3].text
     assert XSS in pages[-1].text
+
+
+def test_a_way_back_with_line_breaks_breaks_nothing(john: Browser) -> None:
+    """API-3: what comes back in an address is written anew."""
+    page = john.get("/admin/invitations/selected?do=cancel&from=state%3Dpending%0d%0aX-Evil:%20yes")
+    assert (page.status, page.path) == (200, "/admin/invitations")
+    assert "X-Evil" not in page.response.headers

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from flask import flash, redirect, render_template, request, url_for
@@ -188,7 +189,9 @@ def _back(ids: list[UUID]) -> str:
     came_from = request.values.get("from", "")
     if came_from == "user" and len(ids) == 1:
         return url_for(".user", user_id=ids[0])
-    return url_for(".invitations") + (f"?{came_from}" if came_from else "")
+    # Written anew: as it was sent it could hold what no header may.
+    filters = urlencode(parse_qsl(came_from))
+    return url_for(".invitations") + (f"?{filters}" if filters else "")
 
 
 @bp.route("/invitations/selected", methods=["GET", "POST"])
