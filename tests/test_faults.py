@@ -4,6 +4,7 @@ import smtplib
 import sqlite3
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -388,7 +389,7 @@ class TestRestart:
                     else:
                         faults.append((page.status, page.text[:500]))
                 except BaseException as error:
-                    faults.append(error)
+                    faults.append("".join(traceback.format_exception(error)))
                     return
 
         threads = [threading.Thread(target=invite, args=(number,)) for number in range(3)]

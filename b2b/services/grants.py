@@ -167,7 +167,7 @@ def redeem_code(session: Session, asked: Asked, *, now: datetime) -> Issued | Si
             session, asked, registration, tenant, now, is_public=platform is not Platform.WEB
         )
         if row.redeemed_at is not None:
-            return _replayed(session, row)
+            return _replayed(session, code_hash)
         if row.expires_at <= now:
             raise SignInRefused(70008)
         if row.redirect_uri != redirect_uri:
@@ -185,8 +185,7 @@ def redeem_code(session: Session, asked: Asked, *, now: datetime) -> Issued | Si
             .execution_options(synchronize_session=False)
         )
         if not won.rowcount:  # type: ignore[attr-defined]
-            session.refresh(row)
-            return _replayed(session, row)
+            return _replayed(session, code_hash)
         user = _person(session, client, row.user_id, issued_at)
         wanted = scopes.read(row.scope)
         kept = _begin(
@@ -213,11 +212,17 @@ def _narrowed(first: Wanted, asked: Wanted) -> Wanted:
     return replace(asked, identity=first.identity) if asked.names_resource else first
 
 
-def _replayed(session: Session, row: AuthorizationCode) -> SignInRefused:
-    """Whoever has the code twice may have stolen it: the tokens of the first use end now."""
-    if row.grant_id is not None:
-        end(session, row.tenant_id, row.grant_id)
-    session.execute(delete(AuthorizationCode).where(AuthorizationCode.code_hash == row.code_hash))
+def _replayed(session: Session, code_hash: bytes) -> SignInRefused:
+    """Whoever has the code twice may have stolen it: the tokens of the first use end now, and the
+    code with them. Of several who come at once the first does so.
+    """
+    row = session.get(AuthorizationCode, code_hash, populate_existing=True, with_for_update=True)
+    if row is not None:
+        tenant_id, grant_id = row.tenant_id, row.grant_id
+        session.delete(row)
+        session.flush()
+        if grant_id is not None:
+            end(session, tenant_id, grant_id)
     return SignInRefused(54005)
 
 

@@ -4,7 +4,7 @@ acts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
@@ -32,6 +32,8 @@ MEMBER_LIFE = timedelta(days=14)
 GUEST_LIFE = timedelta(hours=24)
 SEEN_EVERY = timedelta(minutes=5)
 """How old `seen_at` may grow before a request writes it again."""
+CLOCK_LEEWAY = timedelta(minutes=2)
+"""How far clocks may lie apart, and longer than any request takes (threats.md, REL-11)."""
 
 
 _person, _home = User.__table__.alias("person"), User.__table__.alias("home")
@@ -72,7 +74,6 @@ _FIND = Prepared(
 )
 
 _INSERT = Prepared(insert(Session))
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _VALID_FROM = Prepared(
     select(_person.c.sessions_valid_from).where(
         _person.c.sessions_valid_from.is_not(None),
@@ -156,7 +157,7 @@ def start(
         "home_user_id": identity.home_user_id,
         "tenant_id": tenant_id,
         "user_id": user_id,
-        "created_at": max(now, _ended_until(session, tenant_id, user_id, identity)),
+        "created_at": _begins(session, tenant_id, user_id, identity, now),
         "signed_in_at": signed_in_at or now,
         "seen_at": now,
         "expires_at": now + (MEMBER_LIFE if at_home else GUEST_LIFE),
@@ -168,15 +169,17 @@ def start(
     return secret
 
 
-def _ended_until(
+def _begins(
     session: DatabaseSession,
     tenant_id: UUID | None,
     user_id: UUID | None,
     identity: ExternalIdentity,
+    now: datetime,
 ) -> datetime:
-    """When the person's sessions were last ended: in the future, after a clock was set back.
+    """From when a session counts: from now, but after a clock was set back from when the person's
+    sessions were last ended, for it is none of those (threats.md, REL-11).
 
-    A session that begins now is none of those (threats.md, REL-11).
+    Not within the leeway: then the request had begun when they were ended, and ends with them.
     """
     found = _VALID_FROM.all(
         session.connection(),
@@ -185,7 +188,8 @@ def _ended_until(
         home_tenant_id=identity.home_tenant_id,
         home_user_id=identity.home_user_id,
     )
-    return max((row.sessions_valid_from for row in found), default=_LONG_AGO)
+    ended = max((row.sessions_valid_from for row in found), default=now)
+    return ended if ended - now > CLOCK_LEEWAY else now
 
 
 def find(
