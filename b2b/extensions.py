@@ -1,5 +1,6 @@
 """Flask's extensions, created once and bound to the app in create_app."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -47,11 +48,13 @@ class DirectorySession(Session):
         try:
             how()
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not database.is_busy(error):
                 raise
-            if under_way is not None:
-                under_way.close()
-            how()
+            # What is left fails alike where the server is still away, and there is nothing to lose.
+            with contextlib.suppress(DBAPIError):
+                if under_way is not None:
+                    under_way.close()
+                how()
 
 
 @event.listens_for(DirectorySession, "after_begin")
