@@ -40,13 +40,9 @@ MESSAGE = "The drawings for the Harbour Street site are ready; please have a loo
 # A full disk --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def on_sqlite(database_url: str) -> None:
-    if not database_url.startswith("sqlite"):
-        pytest.skip("a server's disk is not this process's to fill")
-
-
-@pytest.mark.usefixtures("on_sqlite")
+@pytest.mark.parametrize(
+    "database_url", ["sqlite"], indirect=True
+)  # a server's disk is not this process's to fill
 class TestFullDisk:
     """No file may grow any more: SQLite cannot write, and goes on reading."""
 
@@ -319,13 +315,14 @@ def own_server() -> Iterator[PostgresTemplate]:
     template.close()
 
 
+@pytest.mark.long
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # a file cuts nobody off
 @pytest.mark.parametrize("ending", ["close", "rollback", "commit", "next statement"])
 def test_a_connection_that_is_cut_off_is_thrown_away(
     app: Flask, cast: Cast, database_url: str, ending: str
 ) -> None:
     """REL-7: also when nobody notices before the page is done and its reading is ended"""
-    if database_url.startswith("sqlite"):
-        pytest.skip("a file cuts nobody off")
     with app.app_context():
         session = db.session()
         pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
