@@ -598,6 +598,7 @@ def test_a_backup_that_cannot_be_written_leaves_nothing_behind(
     done(app, "backup", str(folder / "b2b.backup"), "--quiet")
 
 
+@pytest.mark.long
 def test_a_backup_takes_as_much_memory_however_long_the_tables_are(
     app: Flask, cast: Cast, tmp_path: Path, elsewhere: Callable[..., Elsewhere]
 ) -> None:

@@ -179,6 +179,7 @@ def test_of_two_first_organisations_made_at_once_one_stays(environment: dict[str
     assert count == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -236,6 +237,7 @@ def test_a_folder_that_is_a_file_is_one_sentence(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", EVERY_START)
 def test_a_newer_database_is_one_sentence_and_stays_as_it_is(
     environment: dict[str, str], arguments: list[str]
@@ -412,6 +414,7 @@ def test_reset_asks_and_then_empties_the_installation(environment: dict[str, str
 # Several processes -------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_two_web_processes_and_two_workers_share_one_database(
     environment: dict[str, str], database_url: str
 ) -> None:
@@ -457,6 +460,7 @@ def test_two_web_processes_and_two_workers_share_one_database(
         assert len(found) == len({mail["To"][0]["Address"] for mail in found}) == 40
 
 
+@pytest.mark.long
 def test_the_workers_and_the_sink_end_in_order_too(environment: dict[str, str]) -> None:
     """REL-10"""
     assert flask(environment, "migrate").returncode == 0

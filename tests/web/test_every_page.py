@@ -248,6 +248,7 @@ def program(app: Flask, cast: Cast, clock: Clock) -> str:
         return str(made)
 
 
+@pytest.mark.long
 def test_every_page_of_a_full_directory_is_strict_html_in_good_order(
     app: Flask,
     cast: Cast,

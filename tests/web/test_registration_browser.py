@@ -17,6 +17,7 @@ address, visit = test_portal_browser.address, test_portal_browser.visit
 surveys = test_registration_pages.surveys
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (360, "dark")])
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     address: str,
