@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 FLASK = {"flask", "flask_babel", "flask_mail", "jinja2"}
 WITH_FLASK = {"babel", "markupsafe"}
-FLASK_IN_MAIL = {"compose.py", "delivery.py"}
+FLASK_IN_MAIL = {"compose.py", "connection.py"}
 EDGES = {"web", "cli.py", "demo.py", "operations.py", "worker.py"}
 """Where transactions begin and end; the sink's store has its own engine."""
 STORIES = [
@@ -131,7 +131,7 @@ def test_only_the_edges_and_two_mail_modules_know_flask() -> None:
             is_within(name, FLASK | {"flask_sqlalchemy", "flask_wtf"}) for name in imports_of(path)
         )
     }
-    assert knowing == {"mail/compose.py", "mail/delivery.py"}
+    assert knowing == {"mail/compose.py", "mail/connection.py"}
 
 
 def test_the_demo_application_is_a_client_like_any_other() -> None:
