@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.models import Platform
-from b2b.services import app_registrations, clients, consent, graph_permissions
+from b2b.services import app_credentials, app_registrations, clients, consent, graph_permissions
 from b2b.services.app_registrations import Facts, Registered, RequiredAccess
 
 CALLBACK = "http://localhost:18999/cb"
 EVERYDAY = ("openid", "profile", "email", "offline_access", "User.Read", "User.ReadBasic.All",
             "User.Invite.All")  # fmt: skip
 """What the organisation has allowed its clients in people's name."""
-_SECRET_LIFE = timedelta(days=app_registrations.MOST_SECRET_DAYS)
+_SECRET_LIFE = timedelta(days=app_credentials.MOST_SECRET_DAYS)
 
 
 def make(session: Session, woodgrove: Actor, contoso: Actor) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def _register(session: Session, where: Actor, name: str, facts: Facts) -> Regist
 
 
 def _secret(session: Session, where: Actor, one: Registered) -> str:
-    _, secret = app_registrations.add_secret(
+    _, secret = app_credentials.add_secret(
         session,
         where,
         one.registration.id,

@@ -5,34 +5,28 @@ consent makes one (services.consent).
 """
 
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from b2b import certificates, keys, links
+from b2b import links
 from b2b.actor import Actor
 from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import (
     Application,
-    ApplicationCredential,
-    AppRole,
     AppRoleAssignment,
     Audience,
-    CredentialKind,
     DeviceCode,
     Domain,
     GroupClaims,
     IdentifierUri,
     OwnedType,
     Owner,
-    PermissionScope,
     Platform,
     ServicePrincipal,
     SignInGrant,
@@ -47,10 +41,6 @@ from b2b.services.permissions import Action
 
 MOST_REDIRECTS = 256
 LONGEST_REDIRECT = 2048
-MOST_CREDENTIALS = 20
-SECRET_DAYS = 180
-"""Life of a secret unless something else is said; at most two years, as with the real service."""
-MOST_SECRET_DAYS = 730
 SHORTEST_TOKEN, LONGEST_TOKEN = 600, 86_400
 """Seconds that access and ID tokens may live."""
 CLAIMS = frozenset(
@@ -62,7 +52,6 @@ CLAIMS = frozenset(
 )  # fmt: skip
 """Optional claims that can be asked for (tokens.md, section 4)."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_VALUE = re.compile(r"[A-Za-z0-9!#$%&'()*+,./:;<=>?@\[\]^_`{|}~-]{1,120}")
 _SCRIPTABLE = frozenset({"javascript", "data", "vbscript", "file", "blob", "about"})
 
 
@@ -136,7 +125,7 @@ def register(
     """
     facts = facts or Facts()
     permissions.require(actor, Action.MANAGE_APPLICATIONS)
-    name = _name(display_name)
+    name = checked_name(display_name)
     redirects = _redirects(facts.redirect_uris)
     audit.lock(session, actor.tenant_id)
     registration = Application(
@@ -256,8 +245,11 @@ def listing(
     )
 
 
-def _for_change(session: Session, actor: Actor, registration_id: UUID) -> Registered:
-    """A registration that *actor* may change, asked behind the lock: an owner's, or by a role."""
+def for_change(session: Session, actor: Actor, registration_id: UUID) -> Registered:
+    """A registration that *actor* may change, asked behind the lock: an owner's, or by a role.
+
+    Raises Denied, NotFound.
+    """
     audit.lock(session, actor.tenant_id)
     found = get(session, actor, registration_id)
     session.refresh(found.registration)
@@ -270,7 +262,7 @@ def remove(session: Session, actor: Actor, registration_id: UUID) -> str:
 
     Returns its name. Raises Denied, NotFound.
     """
-    found = _for_change(session, actor, registration_id)
+    found = for_change(session, actor, registration_id)
     app_id, name = found.registration.app_id, found.registration.display_name
     everywhere = session.execute(
         select(ServicePrincipal.tenant_id, ServicePrincipal.id).where(
@@ -307,12 +299,12 @@ def remove(session: Session, actor: Actor, registration_id: UUID) -> str:
 
 def rename(session: Session, actor: Actor, registration_id: UUID, display_name: str) -> Registered:
     """Give it another name, in its own tenant too. Raises Denied, NotFound, Invalid."""
-    name = _name(display_name)
-    found = _for_change(session, actor, registration_id)
+    name = checked_name(display_name)
+    found = for_change(session, actor, registration_id)
     before = found.registration.display_name
     found.registration.display_name = name
     found.principal.display_name, found.principal.name_key = name, fold(name)
-    return _changed(session, actor, found, Change("DisplayName", before, name))
+    return changed(session, actor, found, Change("DisplayName", before, name))
 
 
 def set_redirects(
@@ -326,7 +318,7 @@ def set_redirects(
     Raises Denied, NotFound, Invalid("redirect_uris").
     """
     wanted = _redirects(redirect_uris)
-    found = _for_change(session, actor, registration_id)
+    found = for_change(session, actor, registration_id)
     one, changes = found.registration, []
     names = {
         Platform.WEB: "redirect_uris",
@@ -340,7 +332,7 @@ def set_redirects(
             changes.append(Change(f"RedirectUris.{platform}", before, wanted[platform]))
     if sum(len(one.redirects_of(platform)) for platform in Platform) > MOST_REDIRECTS:
         raise Invalid("redirect_uris", N_("At most %(most)s addresses."), most=MOST_REDIRECTS)
-    return _changed(session, actor, found, *changes)
+    return changed(session, actor, found, *changes)
 
 
 def set_authentication(
@@ -358,7 +350,7 @@ def set_authentication(
 
     Raises Denied, NotFound.
     """
-    found = _for_change(session, actor, registration_id)
+    found = for_change(session, actor, registration_id)
     wanted = {
         "sign_in_audience": audience,
         "is_public": is_public,
@@ -389,7 +381,7 @@ def set_tokens(
     if token_seconds is not None and not SHORTEST_TOKEN <= token_seconds <= LONGEST_TOKEN:
         raise Invalid("token_seconds", N_("Between ten minutes and a day."))
     claims = _claims(optional_claims or {})
-    found = _for_change(session, actor, registration_id)
+    found = for_change(session, actor, registration_id)
     return _set(
         session,
         actor,
@@ -433,7 +425,7 @@ def set_required_access(
     """
     if len(wanted) > 50 or sum(len(one.scopes) + len(one.roles) for one in wanted) > 400:
         raise Invalid("required_access", N_("These are too many permissions."))
-    found = _for_change(session, actor, registration_id)
+    found = for_change(session, actor, registration_id)
     value = [one.as_graph() for one in wanted]
     return _set(session, actor, found, {"required_access": value})
 
@@ -459,7 +451,7 @@ def set_identifier_uris(
 
     Raises Denied, NotFound, Invalid("identifier_uris"), Conflict when another one has the name.
     """
-    found = _for_change(session, actor, registration_id)
+    found = for_change(session, actor, registration_id)
     wanted = sorted(dict.fromkeys(uri.strip().rstrip("/") for uri in uris))
     domains = session.scalars(
         select(Domain.name).where(
@@ -491,7 +483,7 @@ def set_identifier_uris(
                 for uri in wanted
             ],
         )
-    return _changed(session, actor, found, Change("IdentifierUris", before, wanted))
+    return changed(session, actor, found, Change("IdentifierUris", before, wanted))
 
 
 def _is_identifier(uri: str, app_id: UUID, tenant_id: UUID, domains: Sequence[str]) -> bool:
@@ -507,298 +499,6 @@ def _is_identifier(uri: str, app_id: UUID, tenant_id: UUID, domains: Sequence[st
     return parts.scheme == "https" and own_domain
 
 
-# Scopes and roles that it offers -----------------------------------------------------------------
-
-
-def scopes_of(session: Session, found: Registered) -> Sequence[PermissionScope]:
-    """The delegated permissions that its API offers, by value."""
-    return session.scalars(
-        select(PermissionScope)
-        .where(
-            PermissionScope.tenant_id == found.principal.tenant_id,
-            PermissionScope.service_principal_id == found.principal.id,
-        )
-        .order_by(PermissionScope.value)
-    ).all()
-
-
-def expose_scope(
-    session: Session,
-    actor: Actor,
-    registration_id: UUID,
-    value: str,
-    *,
-    display_name: str,
-    description: str | None = None,
-    admins_only: bool = False,
-    is_enabled: bool = True,
-    scope_id: UUID | None = None,
-) -> PermissionScope:
-    """Offer a delegated permission, or change the one with *scope_id*.
-
-    Raises Denied, NotFound, Invalid("value"), Invalid("display_name"), Conflict.
-    """
-    value = _value(value)
-    name = _name(display_name)
-    found = _for_change(session, actor, registration_id)
-    known = {row.value: row for row in scopes_of(session, found)}
-    by_id = {row.id: row for row in known.values()}
-    row = by_id.get(scope_id) if scope_id is not None else None
-    if value in known and known[value] is not row:
-        raise Conflict(N_("There is a permission %(value)s already."), value=value)
-    before = None if row is None else row.value
-    if row is None:
-        row = PermissionScope(
-            tenant_id=found.principal.tenant_id,
-            service_principal_id=found.principal.id,
-            id=scope_id or uuid4(),
-        )
-        session.add(row)
-    row.value, row.display_name, row.description = value, name, _text(description)
-    row.admins_only, row.is_enabled = admins_only, is_enabled
-    session.flush()
-    _changed(session, actor, found, Change("Oauth2PermissionScope", before, value))
-    return row
-
-
-def withdraw_scope(
-    session: Session, actor: Actor, registration_id: UUID, scope_id: UUID
-) -> Registered:
-    """Offer a delegated permission no longer. Raises Denied, NotFound."""
-    found = _for_change(session, actor, registration_id)
-    key = (found.principal.tenant_id, found.principal.id, scope_id)
-    row = session.get(PermissionScope, key)
-    if row is None:
-        raise NotFound(N_("There is no permission with this id."))
-    session.delete(row)
-    session.flush()
-    return _changed(session, actor, found, Change("Oauth2PermissionScope", row.value, None))
-
-
-def roles_of(session: Session, found: Registered) -> Sequence[AppRole]:
-    """The app roles that it offers, by name."""
-    return session.scalars(
-        select(AppRole)
-        .where(
-            AppRole.tenant_id == found.principal.tenant_id,
-            AppRole.service_principal_id == found.principal.id,
-        )
-        .order_by(AppRole.display_name, AppRole.id)
-    ).all()
-
-
-def define_role(
-    session: Session,
-    actor: Actor,
-    registration_id: UUID,
-    value: str,
-    *,
-    display_name: str,
-    description: str | None = None,
-    for_users: bool = True,
-    for_applications: bool = False,
-    is_enabled: bool = True,
-    role_id: UUID | None = None,
-) -> AppRole:
-    """Offer an app role, or change the one with *role_id*.
-
-    Raises Denied, NotFound, Invalid("value"), Invalid("for_users"), Invalid("display_name"),
-    Conflict.
-    """
-    value, name = _value(value), _name(display_name)
-    if not (for_users or for_applications):
-        raise Invalid("for_users", N_("Say whom the role is for: people, programs or both."))
-    found = _for_change(session, actor, registration_id)
-    known = roles_of(session, found)
-    row = next((one for one in known if role_id is not None and one.id == role_id), None)
-    if any(one.value == value and one is not row for one in known):
-        raise Conflict(N_("There is a role %(value)s already."), value=value)
-    before = None if row is None else row.value
-    if row is None:
-        row = AppRole(
-            tenant_id=found.principal.tenant_id,
-            service_principal_id=found.principal.id,
-            id=role_id or uuid4(),
-        )
-        session.add(row)
-    row.value, row.display_name, row.description = value, name, _text(description)
-    row.for_users, row.for_applications, row.is_enabled = for_users, for_applications, is_enabled
-    session.flush()
-    _changed(session, actor, found, Change("AppRole", before, value))
-    return row
-
-
-def drop_role(session: Session, actor: Actor, registration_id: UUID, role_id: UUID) -> Registered:
-    """Offer an app role no longer; its assignments go with it. Raises Denied, NotFound."""
-    found = _for_change(session, actor, registration_id)
-    row = session.get(AppRole, (found.principal.tenant_id, found.principal.id, role_id))
-    if row is None:
-        raise NotFound(N_("There is no role with this id."))
-    session.execute(
-        delete(AppRoleAssignment).where(
-            AppRoleAssignment.tenant_id == row.tenant_id,
-            AppRoleAssignment.service_principal_id == row.service_principal_id,
-            AppRoleAssignment.app_role_id == row.id,
-        )
-    )
-    session.delete(row)
-    session.flush()
-    return _changed(session, actor, found, Change("AppRole", row.value, None))
-
-
-# Credentials -------------------------------------------------------------------------------------
-
-
-def credentials_of(session: Session, found: Registered) -> Sequence[ApplicationCredential]:
-    """Its secrets and certificates, the newest first; no secret can be shown again."""
-    return session.scalars(
-        select(ApplicationCredential)
-        .where(
-            ApplicationCredential.tenant_id == found.registration.tenant_id,
-            ApplicationCredential.application_id == found.registration.id,
-        )
-        .order_by(ApplicationCredential.id.desc())
-    ).all()
-
-
-def add_secret(
-    session: Session,
-    actor: Actor,
-    registration_id: UUID,
-    *,
-    display_name: str | None = None,
-    expires_at: datetime | None = None,
-) -> tuple[ApplicationCredential, str]:
-    """Make a secret; it is returned once and kept as a hash (threats.md, OIDC-9).
-
-    Raises Denied, NotFound, Invalid("expires_at"), Conflict for one too many.
-    """
-    ends = expires_at or actor.now + timedelta(days=SECRET_DAYS)
-    if not actor.now < ends <= actor.now + timedelta(days=MOST_SECRET_DAYS):
-        raise Invalid("expires_at", N_("A secret lives for at most two years."))
-    found = _for_credential(session, actor, registration_id)
-    # 40 characters as the real service's, of which the first three are shown as the hint.
-    secret = secrets.token_urlsafe(30)
-    row = _new_credential(found, actor, CredentialKind.SECRET, display_name, ends)
-    row.hint, row.secret_hash = secret[:3], keys.digest(secret)
-    _added(session, actor, found, row)
-    return row, secret
-
-
-def add_certificate(
-    session: Session,
-    actor: Actor,
-    registration_id: UUID,
-    data: bytes,
-    *,
-    display_name: str | None = None,
-) -> ApplicationCredential:
-    """Take a certificate (PEM or DER) whose owner may sign in as the application.
-
-    Raises Denied, NotFound, Invalid("certificate"), Conflict for one too many or known already.
-    """
-    try:
-        read = certificates.read(data)
-    except certificates.BadCertificate:
-        raise Invalid(
-            "certificate",
-            N_("This is not a certificate with an RSA key of at least 2048 bits, as PEM or DER."),
-        ) from None
-    if read.ends_at <= actor.now:
-        raise Invalid("certificate", N_("This certificate has expired."))
-    found = _for_credential(session, actor, registration_id)
-    if any(row.thumbprint == read.thumbprint for row in credentials_of(session, found)):
-        raise Conflict(N_("This certificate is there already."))
-    row = _new_credential(
-        found, actor, CredentialKind.CERTIFICATE, display_name or read.subject, read.ends_at
-    )
-    row.certificate, row.thumbprint = read.der, read.thumbprint
-    _added(session, actor, found, row)
-    return row
-
-
-def remove_credential(
-    session: Session, actor: Actor, registration_id: UUID, credential_id: UUID
-) -> ApplicationCredential:
-    """Take a secret or certificate away; every token that it was shown for ends.
-
-    Raises Denied, NotFound.
-    """
-    found = _for_change(session, actor, registration_id)
-    row = session.get(ApplicationCredential, (actor.tenant_id, credential_id))
-    if row is None or row.application_id != registration_id:
-        raise NotFound(N_("There is no secret or certificate with this id."))
-    session.delete(row)
-    session.execute(
-        delete(SignInGrant).where(
-            SignInGrant.app_id == found.registration.app_id,
-            SignInGrant.credential_id == credential_id,
-        )
-    )
-    session.flush()
-    _credentials_changed(session, actor, found, Change(_kind(row), _named(row), None))
-    return row
-
-
-def _for_credential(session: Session, actor: Actor, registration_id: UUID) -> Registered:
-    found = _for_change(session, actor, registration_id)
-    count = session.scalar(
-        select(func.count())
-        .select_from(ApplicationCredential)
-        .where(
-            ApplicationCredential.tenant_id == actor.tenant_id,
-            ApplicationCredential.application_id == registration_id,
-        )
-    )
-    if (count or 0) >= MOST_CREDENTIALS:
-        raise Conflict(
-            N_("At most %(most)s secrets and certificates; remove one first."),
-            most=MOST_CREDENTIALS,
-        )
-    return found
-
-
-def _new_credential(
-    found: Registered,
-    actor: Actor,
-    kind: CredentialKind,
-    display_name: str | None,
-    ends: datetime,
-) -> ApplicationCredential:
-    return ApplicationCredential(
-        tenant_id=actor.tenant_id,
-        id=uuid4(),
-        application_id=found.registration.id,
-        kind=kind,
-        display_name=(display_name or "").strip()[:90] or None,
-        created_at=actor.now,
-        expires_at=ends,
-    )
-
-
-def _added(session: Session, actor: Actor, found: Registered, row: ApplicationCredential) -> None:
-    session.add(row)
-    session.flush()
-    _credentials_changed(session, actor, found, Change(_kind(row), None, _named(row)))
-
-
-def _kind(row: ApplicationCredential) -> str:
-    return "PasswordCredential" if row.kind is CredentialKind.SECRET else "KeyCredential"
-
-
-def _named(row: ApplicationCredential) -> str:
-    return f"{row.id} {row.display_name or row.hint or row.thumbprint or ''}".strip()
-
-
-def _credentials_changed(session: Session, actor: Actor, found: Registered, change: Change) -> None:
-    one = found.registration
-    audit.record(
-        session,
-        actor,
-        Entry(Activity.CHANGE_CREDENTIALS, "Application", one.id, one.display_name, [change]),
-    )
-
-
 # Shared ------------------------------------------------------------------------------------------
 
 
@@ -812,10 +512,10 @@ def _set(
             setattr(found.registration, name, value)
             words = "".join(part.capitalize() for part in name.split("_"))
             changes.append(Change(words, before, value))
-    return _changed(session, actor, found, *changes)
+    return changed(session, actor, found, *changes)
 
 
-def _changed(session: Session, actor: Actor, found: Registered, *changes: Change) -> Registered:
+def changed(session: Session, actor: Actor, found: Registered, *changes: Change) -> Registered:
     changes = tuple(change for change in changes if change.before != change.after)
     if changes:
         session.flush()
@@ -828,7 +528,7 @@ def _changed(session: Session, actor: Actor, found: Registered, *changes: Change
     return found
 
 
-def _name(text: str) -> str:
+def checked_name(text: str) -> str:
     name = " ".join(text.split())
     if not name:
         raise Invalid("display_name", N_("Enter a name."))
@@ -837,16 +537,8 @@ def _name(text: str) -> str:
     return name
 
 
-def _text(text: str | None) -> str | None:
+def checked_text(text: str | None) -> str | None:
     return " ".join((text or "").split())[:1024] or None
-
-
-def _value(text: str) -> str:
-    if not _VALUE.fullmatch(text) or text.startswith("."):
-        raise Invalid(
-            "value", N_("Use letters, digits and signs without spaces, such as Files.Read.")
-        )
-    return text
 
 
 def _redirects(wanted: Mapping[Platform, Sequence[str]]) -> dict[Platform, list[str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, insert, select
+from sqlalchemy import ColumnElement, ColumnExpressionArgument, exists, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
@@ -205,6 +205,13 @@ def lets_in(session: Session, application: ServicePrincipal, user: User) -> bool
 
 def roles_in(session: Session, application: ServicePrincipal, user: User) -> list[str]:
     """Values of the application's roles that *user* holds, himself or through a group; sorted."""
+    return role_values(session, application, _held(application.tenant_id, user.id))
+
+
+def role_values(
+    session: Session, application: ServicePrincipal, *held: ColumnExpressionArgument[bool]
+) -> list[str]:
+    """Values of the application's roles whose assignments meet *held*; sorted, each once."""
     return list(
         session.scalars(
             select(AppRole.value)
@@ -219,7 +226,7 @@ def roles_in(session: Session, application: ServicePrincipal, user: User) -> lis
                 AppRole.service_principal_id == application.id,
                 AppRole.is_enabled,
                 AppRole.value.is_not(None),
-                _held(application.tenant_id, user.id),
+                *held,
             )
             .distinct()
             .order_by(AppRole.value)

@@ -24,7 +24,7 @@ from b2b.models import (
     fold,
     new_id,
 )
-from b2b.services import audit, graph_permissions, permissions
+from b2b.services import applications, audit, graph_permissions, permissions
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.permissions import Action
 from b2b.services.scopes import Offered
@@ -475,26 +475,12 @@ def withdraw(session: Session, actor: Actor, grant_id: UUID) -> None:
 
 def roles_of(session: Session, client: ServicePrincipal, resource: ServicePrincipal) -> list[str]:
     """Values of the application permissions that *client* holds at *resource*; sorted."""
-    return list(
-        session.scalars(
-            select(AppRole.value)
-            .join(
-                AppRoleAssignment,
-                (AppRoleAssignment.tenant_id == AppRole.tenant_id)
-                & (AppRoleAssignment.service_principal_id == AppRole.service_principal_id)
-                & (AppRoleAssignment.app_role_id == AppRole.id),
-            )
-            .where(
-                AppRole.tenant_id == resource.tenant_id,
-                AppRole.service_principal_id == resource.id,
-                AppRole.is_enabled,
-                AppRole.for_applications,
-                AppRole.value.is_not(None),
-                AppRoleAssignment.principal_id == client.id,
-                AppRoleAssignment.principal_type == PrincipalType.SERVICE_PRINCIPAL,
-            )
-            .order_by(AppRole.value)
-        )
+    return applications.role_values(
+        session,
+        resource,
+        AppRole.for_applications,
+        AppRoleAssignment.principal_id == client.id,
+        AppRoleAssignment.principal_type == PrincipalType.SERVICE_PRINCIPAL,
     )
 
 

@@ -33,7 +33,7 @@ from sqlalchemy.orm import Session
 from b2b import database
 from b2b.actor import Actor
 from b2b.models import Platform
-from b2b.services import app_registrations, consent
+from b2b.services import app_credentials, app_registrations, consent, offered_permissions
 from b2b.services.app_registrations import Facts
 from tests.certificates import certificate
 from tests.journeys.client import Client
@@ -262,7 +262,7 @@ def test_a_certificate_proves_a_program_by_either_thumbprint(
 
     def add(session: Session, actor: Actor) -> None:
         found = app_registrations.by_app_id(session, actor, UUID(daemon["appId"]))
-        app_registrations.add_certificate(session, actor, found.registration.id, public)
+        app_credentials.add_certificate(session, actor, found.registration.id, public)
 
     registrar.run(add)
     credentials: list[dict[str, Any]] = [
@@ -419,8 +419,8 @@ def test_one_program_further_in_somebodys_name(cloud: Cloud, registrar: Registra
         one = made.registration
         uri = f"api://{one.app_id}"
         app_registrations.set_identifier_uris(session, actor, one.id, [uri])
-        app_registrations.expose_scope(session, actor, one.id, "Work.Do", display_name="Work")
-        _, secret = app_registrations.add_secret(session, actor, one.id)
+        offered_permissions.expose_scope(session, actor, one.id, "Work.Do", display_name="Work")
+        _, secret = app_credentials.add_secret(session, actor, one.id)
         graph = consent.graph_principal(session, actor)
         consent.grant(session, actor, made.principal, graph, ["User.Read", "openid"])
         caller = app_registrations.by_app_id(session, actor, UUID(public["appId"]))

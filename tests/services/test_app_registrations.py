@@ -22,7 +22,15 @@ from b2b.models import (
     Role,
     ServicePrincipal,
 )
-from b2b.services import app_registrations, audit, consent, graph_permissions, owners
+from b2b.services import (
+    app_credentials,
+    app_registrations,
+    audit,
+    consent,
+    graph_permissions,
+    offered_permissions,
+    owners,
+)
 from b2b.services.app_registrations import Facts, Registered, RequiredAccess
 from tests import factories
 from tests.cast import Cast, acting
@@ -93,12 +101,12 @@ def test_only_owners_and_application_administrators_change_it(
     with pytest.raises(Denied):
         app_registrations.register(session, adele, "Hers")
     with pytest.raises(Denied):
-        app_registrations.add_secret(session, adele, registered.registration.id)
+        app_credentials.add_secret(session, adele, registered.registration.id)
     factories.give_role(
         session, cast.woodgrove, cast.adele, Role.CLOUD_APPLICATION_ADMINISTRATOR, clock.now
     )
     raised = acting(session, cast.woodgrove, cast.adele, clock.now)
-    assert app_registrations.add_secret(session, raised, registered.registration.id)[1]
+    assert app_credentials.add_secret(session, raised, registered.registration.id)[1]
 
 
 def test_another_organisation_finds_nothing(
@@ -161,7 +169,7 @@ def test_a_secret_is_shown_once_and_kept_as_a_hash(
     session: Session, clock: Clock, john: Actor, registered: Registered
 ) -> None:
     """OIDC-9"""
-    row, secret = app_registrations.add_secret(
+    row, secret = app_credentials.add_secret(
         session, john, registered.registration.id, display_name="nightly"
     )
     assert len(secret) == 40
@@ -175,38 +183,38 @@ def test_a_secret_is_shown_once_and_kept_as_a_hash(
     assert after == f"{row.id} nightly"
     for days in (0, 731):
         with pytest.raises(Invalid):
-            app_registrations.add_secret(
+            app_credentials.add_secret(
                 session, john, registered.registration.id,
                 expires_at=clock.now + timedelta(days=days),
             )  # fmt: skip
-    app_registrations.remove_credential(session, john, registered.registration.id, row.id)
+    app_credentials.remove_credential(session, john, registered.registration.id, row.id)
     assert session.scalar(select(func.count()).select_from(ApplicationCredential)) == 0
     with pytest.raises(NotFound):
-        app_registrations.remove_credential(session, john, registered.registration.id, row.id)
+        app_credentials.remove_credential(session, john, registered.registration.id, row.id)
 
 
 def test_a_certificate_is_known_by_its_thumbprint(
     session: Session, clock: Clock, john: Actor, registered: Registered
 ) -> None:
     made = certificate(clock.now)
-    row = app_registrations.add_certificate(session, john, registered.registration.id, made.public)
+    row = app_credentials.add_certificate(session, john, registered.registration.id, made.public)
     assert row.thumbprint == made.thumbprint
     assert row.expires_at == made.ends_at
     with pytest.raises(Conflict):
-        app_registrations.add_certificate(session, john, registered.registration.id, made.public)
+        app_credentials.add_certificate(session, john, registered.registration.id, made.public)
     over = certificate(clock.now - timedelta(days=60))
     short = certificate(clock.now, bits=1024)
     for data in (b"", b"-----BEGIN CERTIFICATE-----\nxx", over.public, short.public, made.private):
         with pytest.raises(Invalid) as refused:
-            app_registrations.add_certificate(session, john, registered.registration.id, data)
+            app_credentials.add_certificate(session, john, registered.registration.id, data)
         assert refused.value.field == "certificate"
 
 
 def test_at_most_twenty_credentials(session: Session, john: Actor, registered: Registered) -> None:
     for _ in range(20):
-        app_registrations.add_secret(session, john, registered.registration.id)
+        app_credentials.add_secret(session, john, registered.registration.id)
     with pytest.raises(Conflict):
-        app_registrations.add_secret(session, john, registered.registration.id)
+        app_credentials.add_secret(session, john, registered.registration.id)
 
 
 def test_the_name_of_an_api_is_its_own(
@@ -231,29 +239,31 @@ def test_scopes_and_roles_that_it_offers(
     session: Session, john: Actor, registered: Registered
 ) -> None:
     one = registered.registration
-    scope = app_registrations.expose_scope(
+    scope = offered_permissions.expose_scope(
         session, john, one.id, "Surveys.Read", display_name="Read surveys"
     )
-    app_registrations.expose_scope(
+    offered_permissions.expose_scope(
         session, john, one.id, "Surveys.Read.All", display_name="Read all", scope_id=scope.id,
         admins_only=True,
     )  # fmt: skip
-    found = app_registrations.scopes_of(session, registered)
+    found = offered_permissions.scopes_of(session, registered)
     assert [(row.value, row.admins_only) for row in found] == [("Surveys.Read.All", True)]
-    role = app_registrations.define_role(
+    role = offered_permissions.define_role(
         session, john, one.id, "Survey.Create", display_name="Creator", for_applications=True
     )
     with pytest.raises(Conflict):
-        app_registrations.define_role(session, john, one.id, "Survey.Create", display_name="x")
+        offered_permissions.define_role(session, john, one.id, "Survey.Create", display_name="x")
     with pytest.raises(Invalid):
-        app_registrations.define_role(session, john, one.id, "x", display_name="x", for_users=False)
+        offered_permissions.define_role(
+            session, john, one.id, "x", display_name="x", for_users=False
+        )
     for value in ("", "with space", ".hidden", "x" * 121):
         with pytest.raises(Invalid):
-            app_registrations.expose_scope(session, john, one.id, value, display_name="x")
-    app_registrations.withdraw_scope(session, john, one.id, scope.id)
-    app_registrations.drop_role(session, john, one.id, role.id)
-    assert app_registrations.scopes_of(session, registered) == []
-    assert app_registrations.roles_of(session, registered) == []
+            offered_permissions.expose_scope(session, john, one.id, value, display_name="x")
+    offered_permissions.withdraw_scope(session, john, one.id, scope.id)
+    offered_permissions.drop_role(session, john, one.id, role.id)
+    assert offered_permissions.scopes_of(session, registered) == []
+    assert offered_permissions.roles_of(session, registered) == []
 
 
 def test_facts_about_tokens_have_their_limits(
@@ -312,7 +322,7 @@ def test_deleting_takes_everything_along(
     session: Session, cast: Cast, clock: Clock, john: Actor, registered: Registered
 ) -> None:
     one = registered.registration
-    app_registrations.add_secret(session, john, one.id)
+    app_credentials.add_secret(session, john, one.id)
     app_registrations.set_identifier_uris(session, john, one.id, [f"api://{one.app_id}"])
     graph = consent.graph_principal(session, john)
     consent.grant(session, john, registered.principal, graph, ["User.Read"])

@@ -16,7 +16,16 @@ from html5lib.html5parser import ParseError
 from werkzeug.exceptions import HTTPException
 
 from b2b import worker
-from b2b.services import app_registrations, applications, deleted_users, groups, owners, sign_in_log
+from b2b.services import (
+    app_credentials,
+    app_registrations,
+    applications,
+    deleted_users,
+    groups,
+    offered_permissions,
+    owners,
+    sign_in_log,
+)
 from tests import factories
 from tests.cast import Cast, acting
 from tests.conftest import Clock
@@ -242,9 +251,9 @@ def program(app: Flask, cast: Cast, clock: Clock) -> str:
         survey = app_registrations.register(session, john, "Survey").registration
         made, uri = survey.id, f"api://{survey.app_id}"
         app_registrations.set_identifier_uris(session, john, made, [uri])
-        app_registrations.expose_scope(session, john, made, "Read", display_name="Read answers")
-        app_registrations.define_role(session, john, made, "Reader", display_name="Reader")
-        app_registrations.add_secret(session, john, made, display_name="On the server")
+        offered_permissions.expose_scope(session, john, made, "Read", display_name="Read answers")
+        offered_permissions.define_role(session, john, made, "Reader", display_name="Reader")
+        app_credentials.add_secret(session, john, made, display_name="On the server")
         return str(made)
 
 

@@ -30,6 +30,7 @@ from b2b.models import (
     User,
 )
 from b2b.services import (
+    app_credentials,
     app_registrations,
     clients,
     consent,
@@ -37,6 +38,7 @@ from b2b.services import (
     grants,
     graph_permissions,
     groups,
+    offered_permissions,
     redemption_reset,
     tokens,
     users,
@@ -126,7 +128,7 @@ def surveys(app: Flask, cast: Cast, clock: Clock) -> Surveys:
             session, john, "Surveys",
             Facts({Platform.WEB: [WEB], Platform.SPA: [SPA], Platform.PUBLIC: [NATIVE]}),
         )  # fmt: skip
-        row, secret = app_registrations.add_secret(
+        row, secret = app_credentials.add_secret(
             session, john, made.registration.id, expires_at=clock.now + timedelta(days=700)
         )
         graph = consent.graph_principal(session, john)
@@ -231,7 +233,7 @@ def test_a_secret_ends_and_one_that_is_removed_takes_its_tokens_along(surveys: S
     assert said(token)["roles"] == ["User.Read.All"]
     assert is_good(surveys, token)
     surveys.run(
-        lambda session, john: app_registrations.remove_credential(
+        lambda session, john: app_credentials.remove_credential(
             session, john, surveys.registration_id, surveys.key_id
         )
     )
@@ -239,7 +241,7 @@ def test_a_secret_ends_and_one_that_is_removed_takes_its_tokens_along(surveys: S
     response = surveys.post(client_secret=surveys.secret, **form)
     assert refusal(response) == ("invalid_client", 7000215)
     secret = surveys.run(
-        lambda session, john: app_registrations.add_secret(
+        lambda session, john: app_credentials.add_secret(
             session, john, surveys.registration_id,
             expires_at=surveys.clock.now + timedelta(days=1),
         )[1]
@@ -269,7 +271,7 @@ def test_tokens_for_an_api_of_ones_own(surveys: Surveys) -> None:
         one = api.registration
         uri = f"api://{one.app_id}"
         app_registrations.set_identifier_uris(session, john, one.id, [uri])
-        app_registrations.define_role(
+        offered_permissions.define_role(
             session, john, one.id, "Pay.All", display_name="Pay", for_applications=True
         )
         consent.give_roles(session, john, found.principal, api.principal, ["Pay.All"])
@@ -391,8 +393,8 @@ def test_sign_ins_end_when_they_must(surveys: Surveys, adele: Browser, what: str
             case "signed out":
                 users.revoke_sessions(session, john, surveys.cast.adele)
             case "secret removed":
-                app_registrations.add_secret(session, john, surveys.registration_id)
-                app_registrations.remove_credential(
+                app_credentials.add_secret(session, john, surveys.registration_id)
+                app_credentials.remove_credential(
                     session, john, surveys.registration_id, surveys.key_id
                 )
             case "consent withdrawn":

@@ -12,7 +12,7 @@ from wtforms import BooleanField, StringField, TextAreaField
 from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
 from b2b.models import AppRole, PermissionScope
-from b2b.services import app_registrations
+from b2b.services import app_registrations, offered_permissions
 from b2b.services.permissions import Action
 from b2b.web.admin import bp
 from b2b.web.admin.registrations import Plain, lines_of, managed, room
@@ -79,7 +79,7 @@ def registration_api(registration_id: str) -> ResponseReturnValue:
         **shown,
         form=form,
         names=names,
-        scopes=app_registrations.scopes_of(db.session(), shown["one"]),
+        scopes=offered_permissions.scopes_of(db.session(), shown["one"]),
     )
 
 
@@ -95,7 +95,7 @@ def new_scope(registration_id: str) -> ResponseReturnValue:
 def edit_scope(registration_id: str, scope_id: str) -> ResponseReturnValue:
     """Change a scope, or switch it off."""
     one = managed(registration_id)
-    rows = app_registrations.scopes_of(db.session(), one)
+    rows = offered_permissions.scopes_of(db.session(), one)
     gone = N_("There is no permission with this id.")
     return _scope_page(registration_id, _with_id(rows, as_uuid(scope_id), gone))
 
@@ -107,7 +107,7 @@ def _scope_page(registration_id: str, row: PermissionScope | None) -> ResponseRe
     if form.validate_on_submit():
         with form.reporting(Conflict):
             with writing() as session:
-                app_registrations.expose_scope(
+                offered_permissions.expose_scope(
                     session,
                     actor(),
                     one.registration.id,
@@ -135,13 +135,13 @@ def _scope_page(registration_id: str, row: PermissionScope | None) -> ResponseRe
 def delete_scope(registration_id: str, scope_id: str) -> ResponseReturnValue:
     """Ask before a scope is offered no longer."""
     one = managed(registration_id)
-    rows = app_registrations.scopes_of(db.session(), one)
+    rows = offered_permissions.scopes_of(db.session(), one)
     gone = N_("There is no permission with this id.")
     row = _with_id(rows, as_uuid(scope_id), gone)
     name, back = row.value, url_for(f".{_API}", registration_id=registration_id)
     if ButtonForm().validate_on_submit():
         with writing() as session:
-            app_registrations.withdraw_scope(session, actor(), one.registration.id, row.id)
+            offered_permissions.withdraw_scope(session, actor(), one.registration.id, row.id)
         flash(gettext("%(name)s is deleted.", name=name), "ok")
         return redirect(back, 303)
     return render_template(
@@ -179,7 +179,7 @@ def registration_roles(registration_id: str) -> ResponseReturnValue:
     return render_template(
         "admin/registrations/roles.html",
         **shown,
-        roles=app_registrations.roles_of(db.session(), shown["one"]),
+        roles=offered_permissions.roles_of(db.session(), shown["one"]),
     )
 
 
@@ -198,7 +198,7 @@ def edit_app_role(registration_id: str, role_id: str) -> ResponseReturnValue:
 
 
 def _role(registration_id: str, role_id: str) -> AppRole:
-    rows = app_registrations.roles_of(db.session(), managed(registration_id))
+    rows = offered_permissions.roles_of(db.session(), managed(registration_id))
     return _with_id(rows, as_uuid(role_id), N_("There is no role with this id."))
 
 
@@ -210,7 +210,7 @@ def _role_page(registration_id: str, row: AppRole | None) -> ResponseReturnValue
     if form.validate_on_submit():
         with form.reporting(Conflict):
             with writing() as session:
-                app_registrations.define_role(
+                offered_permissions.define_role(
                     session,
                     actor(),
                     one.registration.id,
@@ -237,7 +237,7 @@ def delete_app_role(registration_id: str, role_id: str) -> ResponseReturnValue:
     name, back = row.display_name, url_for(f".{_ROLES}", registration_id=registration_id)
     if ButtonForm().validate_on_submit():
         with writing() as session:
-            app_registrations.drop_role(session, actor(), as_uuid(registration_id), row.id)
+            offered_permissions.drop_role(session, actor(), as_uuid(registration_id), row.id)
         flash(gettext("%(name)s is deleted.", name=name), "ok")
         return redirect(back, 303)
     return render_template(

@@ -12,7 +12,7 @@ from wtforms import StringField
 from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.extensions import db
 from b2b.models import ApplicationCredential
-from b2b.services import app_registrations
+from b2b.services import app_credentials
 from b2b.services.app_registrations import Registered
 from b2b.services.permissions import Action
 from b2b.web.admin import bp
@@ -66,7 +66,7 @@ def _page(
         form=form or ButtonForm(formdata=None),
         secret_form=secret_form or SecretForm(formdata=None, data={"days": "180"}),
         certificate_form=certificate_form or CertificateForm(formdata=None),
-        credentials=app_registrations.credentials_of(db.session(), shown["one"]),
+        credentials=app_credentials.credentials_of(db.session(), shown["one"]),
         made=made,
         now=now(),
     )
@@ -87,7 +87,7 @@ def add_secret(registration_id: str) -> ResponseReturnValue:
     if form.validate_on_submit():
         with form.reporting(Conflict):
             with writing() as session:
-                made = app_registrations.add_secret(
+                made = app_credentials.add_secret(
                     session,
                     actor(),
                     as_uuid(registration_id),
@@ -109,7 +109,7 @@ def add_certificate(registration_id: str) -> ResponseReturnValue:
             if content is None:
                 raise Invalid("certificate", N_("Choose a file."))
             with writing() as session:
-                row = app_registrations.add_certificate(
+                row = app_credentials.add_certificate(
                     session,
                     actor(),
                     as_uuid(registration_id),
@@ -125,7 +125,7 @@ def add_certificate(registration_id: str) -> ResponseReturnValue:
 
 def _one(found: Registered, credential_id: str) -> ApplicationCredential:
     wanted = as_uuid(credential_id)
-    for row in app_registrations.credentials_of(db.session(), found):
+    for row in app_credentials.credentials_of(db.session(), found):
         if row.id == wanted:
             return row
     raise NotFound(N_("There is no secret or certificate with this id."))
@@ -144,7 +144,7 @@ def remove_credential(registration_id: str, credential_id: str) -> ResponseRetur
     back = url_for(".registration_credentials", registration_id=registration_id)
     if form.validate_on_submit():
         with writing() as session:
-            app_registrations.remove_credential(session, actor(), found.registration.id, row.id)
+            app_credentials.remove_credential(session, actor(), found.registration.id, row.id)
         flash(gettext("It is removed, and what was issued for it has ended."), "ok")
         return redirect(back, 303)
     return render_template(
