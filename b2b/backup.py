@@ -390,6 +390,7 @@ class Archive:
             yield batch
 
 
+# What zipfile raises for a damaged archive; the last two for a packing or a lock that it invents.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 

@@ -1,6 +1,6 @@
 """What an app registration offers to others: scopes of its API, and app roles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from b2b.errors import N_, Conflict, NotFound
 from b2b.extensions import db
 from b2b.models import AppRole, PermissionScope
 from b2b.services import app_registrations, offered_permissions
+from b2b.services.app_registrations import Registered
 from b2b.services.permissions import Action
 from b2b.web.admin import bp
 from b2b.web.admin.registrations import Plain, lines_of, managed, room
@@ -100,26 +101,39 @@ def edit_scope(registration_id: str, scope_id: str) -> ResponseReturnValue:
     return _scope_page(registration_id, _with_id(rows, as_uuid(scope_id), gone))
 
 
+def _saved(
+    form: "ScopeForm | RoleForm", one: Registered, save: Callable[..., object], **facts: Any
+) -> bool:
+    """Save what scopes and roles have in common, and *facts*; a refusal stands beside its field."""
+    with form.reporting(Conflict):
+        with writing() as session:
+            save(
+                session,
+                actor(),
+                one.registration.id,
+                (form.value.data or "").strip(),
+                display_name=form.display_name.data or "",
+                description=form.description.data,
+                is_enabled=form.is_enabled.data,
+                **facts,
+            )
+        flash(gettext("Saved."), "ok")
+        return True
+    return False
+
+
 def _scope_page(registration_id: str, row: PermissionScope | None) -> ResponseReturnValue:
     one = managed(registration_id)
     scope_id = None if row is None else row.id
     form = ScopeForm(obj=row, data={"is_enabled": True} if row is None else None)
-    if form.validate_on_submit():
-        with form.reporting(Conflict):
-            with writing() as session:
-                offered_permissions.expose_scope(
-                    session,
-                    actor(),
-                    one.registration.id,
-                    (form.value.data or "").strip(),
-                    display_name=form.display_name.data or "",
-                    description=form.description.data,
-                    admins_only=form.admins_only.data,
-                    is_enabled=form.is_enabled.data,
-                    scope_id=scope_id,
-                )
-            flash(gettext("Saved."), "ok")
-            return redirect(url_for(f".{_API}", registration_id=registration_id), 303)
+    if form.validate_on_submit() and _saved(
+        form,
+        one,
+        offered_permissions.expose_scope,
+        admins_only=form.admins_only.data,
+        scope_id=scope_id,
+    ):
+        return redirect(url_for(f".{_API}", registration_id=registration_id), 303)
     return render_template(
         "admin/registrations/scope.html",
         form=form,
@@ -207,23 +221,15 @@ def _role_page(registration_id: str, row: AppRole | None) -> ResponseReturnValue
     role_id = None if row is None else row.id
     fresh: dict[str, Any] = {"is_enabled": True, "for_users": True}
     form = RoleForm(obj=row, data=fresh if row is None else None)
-    if form.validate_on_submit():
-        with form.reporting(Conflict):
-            with writing() as session:
-                offered_permissions.define_role(
-                    session,
-                    actor(),
-                    one.registration.id,
-                    (form.value.data or "").strip(),
-                    display_name=form.display_name.data or "",
-                    description=form.description.data,
-                    for_users=form.for_users.data,
-                    for_applications=form.for_applications.data,
-                    is_enabled=form.is_enabled.data,
-                    role_id=role_id,
-                )
-            flash(gettext("Saved."), "ok")
-            return redirect(url_for(f".{_ROLES}", registration_id=registration_id), 303)
+    if form.validate_on_submit() and _saved(
+        form,
+        one,
+        offered_permissions.define_role,
+        for_users=form.for_users.data,
+        for_applications=form.for_applications.data,
+        role_id=role_id,
+    ):
+        return redirect(url_for(f".{_ROLES}", registration_id=registration_id), 303)
     return render_template(
         "admin/registrations/role.html", form=form, role_id=role_id, **room(registration_id, _ROLES)
     )
