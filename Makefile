@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard translations/*/LC_MESSAGES/messages.po))
+# Packages of Node for the tests with official clients; npm writes this file at the end.
+CLIENTS := tests/clients/node_modules/.package-lock.json
 # Two workers: what a small machine has. Browser journeys start whole programs of their own.
 WORKERS ?= 2
 
@@ -20,7 +22,7 @@ test: $(VENV)/dev.stamp $(CATALOGUES) lint types ## Lint, types and every quick 
 	.ci/system-packages
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not long"
 
-test-all: $(VENV)/dev.stamp $(CATALOGUES) lint types ## All tests: PostgreSQL, kills, widths, languages too
+test-all: $(VENV)/dev.stamp $(CLIENTS) $(CATALOGUES) lint types ## All tests: PostgreSQL, kills, widths, languages too
 	.ci/system-packages
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
@@ -73,6 +75,10 @@ $(VENV)/dev.stamp: requirements-dev.txt | $(VENV)/bin/python
 	@echo "Installing what tests it …"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@ $(VENV)/run.stamp
+
+$(CLIENTS): tests/clients/package-lock.json | $(VENV)/dev.stamp
+	@echo "Installing official clients …"
+	@$(BIN)/python -m tests.clients
 
 %.mo: %.po | $(VENV)/run.stamp
 	@$(BIN)/pybabel -q compile -i $< -o $@

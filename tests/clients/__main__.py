@@ -1,0 +1,5 @@
+"""`python -m tests.clients` installs the packages."""
+
+from tests.clients import install
+
+install()
