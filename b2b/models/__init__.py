@@ -39,6 +39,7 @@ from b2b.models.tenant import (
     TenantKind,
     TenantPolicy,
 )
+from b2b.models.test_double import DoubleSettings, FaultKind, FaultRule
 from b2b.models.token import (
     AuthorizationCode,
     DeviceCode,
@@ -85,7 +86,10 @@ __all__ = [
     "DirectoryRoleAssignment",
     "Domain",
     "DomainList",
+    "DoubleSettings",
     "ExternalUserState",
+    "FaultKind",
+    "FaultRule",
     "Group",
     "GroupClaims",
     "GuestAccess",
