@@ -1,6 +1,7 @@
 """Between a mail and its rows: what is stored of it at once, what later, and what a list shows."""
 
 import os
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from b2b import clock
-from b2b.sink import headers, message, search
+from b2b.sink import headers, message, search, tagging
 from b2b.sink.headers import Address
 
 MAX_WORDS = 64 * 1024
@@ -17,6 +18,7 @@ MAX_WORDS = 64 * 1024
 MAX_SUBJECT = 1_000
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_IN_BRACKETS = re.compile(r"<([^<>]+)>")
 _PEOPLE = ("from", "to", "cc", "reply-to")
 
 
@@ -24,7 +26,8 @@ _PEOPLE = ("from", "to", "cc", "reply-to")
 class Arrival:
     """A mail as handed over: the envelope, and the bytes exactly as sent (dots unstuffed).
 
-    ``packed`` is the same, from ``packer``, where it was packed on its way in.
+    ``packed`` is the same, from ``packer``, where it was packed on its way in. ``username`` is who
+    signed in to send it. ``conversation`` are the lines of SMTP that brought it.
     """
 
     sender: str
@@ -32,6 +35,8 @@ class Arrival:
     source: bytes
     received_at: datetime = field(default_factory=clock.now)
     packed: bytes | None = None
+    username: str = ""
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,9 @@ class Summary:
     """A row of the list. ``key`` is the cursor and orders by arrival, ``id`` is for the outside.
 
     ``envelope_recipients`` are lower-cased and without repeats; a person in them but not in ``to``
-    or ``cc`` was a blind copy. ``size`` counts bytes of the source. ``snippet`` is empty and
-    ``attachments`` 0 until ``is_indexed``.
+    or ``cc`` was a blind copy. ``size`` counts bytes of the source. ``attachments`` are files,
+    ``inline_parts`` belong to the HTML. Until ``is_indexed`` both are 0, ``snippet`` and ``thread``
+    are empty, and ``tags`` (in the order of the alphabet) are those given by hand.
     """
 
     key: int
@@ -59,14 +65,18 @@ class Summary:
     attachments: int
     is_read: bool
     is_indexed: bool
+    inline_parts: int = 0
+    username: str = ""
+    thread: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class Indexed(NamedTuple):
     """What only a full reading finds; ``words`` is the normalised text that search sees."""
 
-    snippet: str
-    attachments: int
+    columns: dict[str, Any]
     words: str
+    tags: tuple[str, ...]
 
 
 def new_id() -> str:
@@ -100,6 +110,7 @@ def of_arrival(arrival: Arrival) -> dict[str, Any]:
     """The columns of ``messages`` (but for the key) that the header block gives."""
     found, _ = headers.fields(arrival.source)
     people = {name: headers.addresses(headers.first(found, name)) for name in _PEOPLE}
+    blind = headers.first(found, "bcc")
     subject = headers.one_line(headers.decode_words(headers.first(found, "subject")))[:MAX_SUBJECT]
     return {
         "id": new_id(),
@@ -117,6 +128,9 @@ def of_arrival(arrival: Arrival) -> dict[str, Any]:
         "attachments": 0,
         "is_read": False,
         "is_indexed": False,
+        "bcc_words": _words(headers.addresses(blind)) if blind else "",
+        "reply_to_words": _words(people["reply-to"]),
+        "username": headers.one_line(arrival.username)[:MAX_SUBJECT],
     }
 
 
@@ -144,10 +158,23 @@ def indexed(source: bytes) -> Indexed:
             " ".join(link.url for link in mail.links),
         )
     )
-    return Indexed(mail.snippet, len(mail.attachments), search.normal(words[:MAX_WORDS]))
+    inline = sum(attachment.is_inline for attachment in mail.attachments)
+    columns = {
+        "snippet": mail.snippet,
+        "attachments": len(mail.attachments) - inline,
+        "inline_parts": inline,
+        "thread": _thread(mail),
+        "sender_address": mail.sender.address.lower()[:MAX_SUBJECT] if mail.sender else "",
+        "bcc_words": _words(mail.bcc),
+        "reply_to_words": _words(mail.reply_to),
+        "is_indexed": True,
+    }
+    return Indexed(columns, search.normal(words[:MAX_WORDS]), tagging.automatic(mail))
 
 
-def summary(row: Mapping[str, Any], envelope_recipients: tuple[str, ...]) -> Summary:
+def summary(
+    row: Mapping[str, Any], envelope_recipients: tuple[str, ...], tags: tuple[str, ...] = ()
+) -> Summary:
     """A row of ``messages`` as the list shows it."""
     people = {
         name: tuple(Address(*pair) for pair in row["addresses"].get(name, ())) for name in _PEOPLE
@@ -169,7 +196,20 @@ def summary(row: Mapping[str, Any], envelope_recipients: tuple[str, ...]) -> Sum
         attachments=row["attachments"],
         is_read=row["is_read"],
         is_indexed=row["is_indexed"],
+        inline_parts=row["inline_parts"],
+        username=row["username"],
+        thread=row["thread"],
+        tags=tags,
     )
+
+
+def _thread(mail: message.Message) -> str:
+    """The Message-ID that the conversation began with, as far as this mail says."""
+    found = list(mail.headers)
+    for name in ("references", "in-reply-to"):
+        if begun := _IN_BRACKETS.search(headers.first(found, name)):
+            return headers.one_line(begun[1])[:MAX_SUBJECT]
+    return mail.message_id[:MAX_SUBJECT]
 
 
 def _words(people: Sequence[Address]) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -31,16 +32,30 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 
 from b2b.prepared import Prepared
-from b2b.sink import rows, schema, search
+from b2b.sink import rows, schema, search, tagging, trash_can
 from b2b.sink.rows import Arrival, Indexed, Summary
 from b2b.sink.schema import StoreIsNewer
-from b2b.sink.tables import FULL_TEXT, mailbox, messages, recipients, sources, texts
+from b2b.sink.tables import (
+    FULL_TEXT,
+    mail_changes,
+    mailbox,
+    message_tags,
+    messages,
+    recipients,
+    sources,
+    tags,
+    texts,
+    trash,
+)
 
-__all__ = ["Arrival", "Counters", "Page", "Store", "StoreIsNewer", "Summary"]
+__all__ = ["Arrival", "Change", "Counters", "Page", "Store", "StoreIsNewer", "Summary"]
 
 # Long deletions and marks are cut into transactions of this many mails, so that new mail gets in
 # between.
 _SLICE = 500
+_TOLD_SINGLY = 200
+_CHANGES_KEPT = 1_000
+_PARTS = (texts, sources, recipients, message_tags)
 # FTS5 takes its commands as a value of the column that is named like the table.
 _INDEX = table(FULL_TEXT, column(FULL_TEXT), column("rowid"), column("words"))
 
@@ -51,10 +66,21 @@ _BOOK = Prepared(
         latest_change=mailbox.c.latest_change + 1,
         total=mailbox.c.total + bindparam("more_total", type_=BigInteger),
         unread=mailbox.c.unread + bindparam("more_unread", type_=BigInteger),
+        bytes=mailbox.c.bytes + bindparam("more_bytes", type_=BigInteger),
+        bytes_ever=mailbox.c.bytes_ever + bindparam("new_bytes", type_=BigInteger),
+        deleted_ever=mailbox.c.deleted_ever + bindparam("more_deleted", type_=BigInteger),
     )
     .returning(mailbox.c.last_key)
 )
-_INSERT_MESSAGE = Prepared(insert(messages), messages.c.keys())
+# What indexing fills has its default until then.
+_INSERT_MESSAGE = Prepared(
+    insert(messages),
+    [
+        name
+        for name in messages.columns.keys()  # noqa: SIM118 – iterating gives columns, not names
+        if name not in ("inline_parts", "thread", "sender_address")
+    ],
+)
 _INSERT_RECIPIENT = Prepared(insert(recipients), recipients.c.keys())
 _INSERT_SOURCE = Prepared(insert(sources), sources.c.keys())
 
@@ -69,11 +95,32 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """The whole mailbox; ``latest_change`` grows with every arrival, deletion, mark, indexing."""
+    """The whole mailbox; ``latest_change`` grows with every arrival, deletion, mark, indexing.
+
+    ``last_key`` is the newest mail ever kept. ``bytes`` are those of all sources that are here; the
+    names with *ever* count from the store's beginning on.
+    """
 
     total: int
     unread: int
     latest_change: int
+    last_key: int
+    bytes: int
+    bytes_ever: int
+    refused_ever: int
+    deleted_ever: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to a mail: read, unread, tags, deleted or restored; or to many, or to all."""
+
+    number: int
+    kind: str
+    message_id: str | None
+
+
+_COUNTERS = select(*(mailbox.c[name] for name in Counters.__slots__))
 
 
 class Store:
@@ -125,7 +172,11 @@ class Store:
             return []
         with self._writing() as connection:
             count = len(mails)
-            first = self._changed(connection, total=count, unread=count, keys=count) + 1
+            octets = sum(mail["size"] for mail in mails)
+            booked = self._changed(
+                connection, total=count, unread=count, keys=count, octets=octets, new=octets
+            )
+            first = booked + 1
             keys = range(first, first + count)
             for key, mail in zip(keys, mails, strict=True):
                 mail["key"] = key
@@ -140,8 +191,8 @@ class Store:
             _INSERT_SOURCE.write(
                 connection,
                 [
-                    {"message_key": key, "packed": one}
-                    for key, one in zip(keys, packed, strict=True)
+                    {"message_key": key, "packed": one, "conversation": arrival.conversation}
+                    for key, one, arrival in zip(keys, packed, arrivals, strict=True)
                 ],
             )
         return [mail["id"] for mail in mails]
@@ -174,9 +225,7 @@ class Store:
     def _keep_texts(self, connection: Connection, read: dict[int, Indexed]) -> None:
         for key, indexed in read.items():
             connection.execute(
-                update(messages)
-                .where(messages.c.key == key)
-                .values(snippet=indexed.snippet, attachments=indexed.attachments, is_indexed=True)
+                update(messages).where(messages.c.key == key).values(indexed.columns)
             )
         connection.execute(
             insert(texts),
@@ -187,16 +236,15 @@ class Store:
                 insert(_INDEX),
                 [{"rowid": key, "words": indexed.words} for key, indexed in read.items()],
             )
+        tagging.attach(connection, {key: indexed.tags for key, indexed in read.items()})
 
     # --- reading ----------------------------------------------------------------------------------
 
     def counters(self) -> Counters:
         """Total, unread and the change number: one row, cheap enough for a poll a second."""
         with self._reading() as connection:
-            row = connection.execute(
-                select(mailbox.c.total, mailbox.c.unread, mailbox.c.latest_change)
-            ).one()
-        return Counters(row.total, row.unread, row.latest_change)
+            row = connection.execute(_COUNTERS).one()
+        return Counters(*row)
 
     def list(
         self,
@@ -290,23 +338,38 @@ class Store:
                 update(messages).where(messages.c.key.in_(keys)).values(is_read=read)
             ).rowcount
             self._changed(connection, unread=-changed if read else changed)
+            tell(connection, "read" if read else "unread", keys)
             return changed
 
         return self._in_slices(mark, ids, query, messages.c.is_read != read)
 
-    def delete(self, *, ids: Sequence[str] | None = None, query: str | None = None) -> int:
+    def delete(
+        self, *, ids: Sequence[str] | None = None, query: str | None = None, keep: bool = False
+    ) -> int:
         """Delete the mails with these ``ids``, or matching ``query``, or all; how many went.
+
+        Args:
+            keep: into the trash, whence ``restore`` takes them back until ``TRASH_KEPT`` is over.
 
         Raises BadQuery.
         """
-        if ids is None and query is None:
+        if ids is None and query is None and not keep:
             return self._delete_all()
-        return self._in_slices(self._delete, ids, query, true())
+        step = self._throw_away if keep else self._delete
+        return self._in_slices(step, ids, query, true())
+
+    def _throw_away(self, connection: Connection, gone: Sequence[int]) -> int:
+        trash_can.put(connection, gone)
+        return self._delete(connection, gone)
 
     def _delete(self, connection: Connection, gone: Sequence[int]) -> int:
-        unread = connection.scalar(
-            select(func.count()).where(messages.c.key.in_(gone), not_(messages.c.is_read))
-        )
+        unread, octets = connection.execute(
+            select(
+                func.count().filter(not_(messages.c.is_read)),
+                func.coalesce(func.sum(messages.c.size), 0),
+            ).where(messages.c.key.in_(gone))
+        ).one()
+        tell(connection, "deleted", gone)
         if self.full_text:  # an index without content must be told what it forgets
             old = select(literal_column("'delete'"), texts.c.message_key, texts.c.words)
             connection.execute(
@@ -314,22 +377,81 @@ class Store:
                     [FULL_TEXT, "rowid", "words"], old.where(texts.c.message_key.in_(gone))
                 )
             )
-        for part in (texts, sources, recipients):
+        for part in _PARTS:
             connection.execute(delete(part).where(part.c.message_key.in_(gone)))
         connection.execute(delete(messages).where(messages.c.key.in_(gone)))
-        self._changed(connection, total=-len(gone), unread=-(unread or 0))
+        tagging.forget_unused(connection)
+        self._changed(
+            connection, total=-len(gone), unread=-unread, octets=-int(octets), deleted=len(gone)
+        )
         return len(gone)
 
     def _delete_all(self) -> int:
         with self._writing() as connection:
             self._changed(connection)
-            row = connection.execute(select(mailbox.c.total, mailbox.c.unread)).one()
+            row = connection.execute(
+                select(mailbox.c.total, mailbox.c.unread, mailbox.c.bytes)
+            ).one()
             if self.full_text:
                 connection.execute(insert(_INDEX).values({FULL_TEXT: "delete-all"}))
-            for part in (texts, sources, recipients, messages):
+            for part in (*_PARTS, messages, tags, trash):
                 connection.execute(delete(part))
-            self._changed(connection, total=-row.total, unread=-row.unread)
+            connection.execute(insert(mail_changes), [{"kind": "all", "message_id": None}])
+            self._changed(
+                connection,
+                total=-row.total,
+                unread=-row.unread,
+                octets=-row.bytes,
+                deleted=row.total,
+            )
         return int(row.total)
+
+    def restore(self, ids: Sequence[str]) -> int:
+        """Take mails back from the trash, under their old ids and in their old places; how many."""
+        with self._writing() as connection:
+            back = trash_can.take(connection, ids)
+            if not back:
+                return 0
+            for mail, _, _, _ in back:
+                _INSERT_MESSAGE.write(connection, [mail])
+            for mail, people, _, _ in back:
+                for person in people:
+                    _INSERT_RECIPIENT.write(connection, [{"message_key": mail["key"], **person}])
+            _INSERT_SOURCE.write(connection, [source for _, _, source, _ in back])
+            tagging.attach(connection, {mail["key"]: names for mail, _, _, names in back})
+            tell(connection, "restored", [mail["key"] for mail, _, _, _ in back])
+            self._changed(
+                connection,
+                total=len(back),
+                unread=sum(not mail["is_read"] for mail, _, _, _ in back),
+                octets=sum(mail["size"] for mail, _, _, _ in back),
+                deleted=-len(back),
+            )
+        self.index(len(back))
+        return len(back)
+
+    # --- what happened ----------------------------------------------------------------------------
+
+    def last_change(self) -> int:
+        """The number of the newest change; where a reader of ``changes`` begins."""
+        with self._reading() as connection:
+            return connection.scalar(select(func.max(mail_changes.c.number))) or 0
+
+    def changes(self, after: int, *, limit: int = 200) -> Sequence[Change]:
+        """What happened, after the change of that number, to mails that were there already.
+
+        Oldest first. If older changes are forgotten already, the first is "many".
+        """
+        statement = (
+            select(mail_changes)
+            .where(mail_changes.c.number > after)
+            .order_by(mail_changes.c.number)
+        )
+        with self._reading() as connection:
+            found = connection.execute(statement.limit(limit)).all()
+        if found and found[0].number > after + 1:
+            return [Change(found[-1].number, "many", None)]
+        return [Change(row.number, row.kind, row.message_id) for row in found]
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -372,24 +494,57 @@ class Store:
         return done
 
     def _changed(
-        self, connection: Connection, *, total: int = 0, unread: int = 0, keys: int = 0
+        self,
+        connection: Connection,
+        *,
+        total: int = 0,
+        unread: int = 0,
+        keys: int = 0,
+        octets: int = 0,
+        new: int = 0,
+        deleted: int = 0,
     ) -> int:
-        """Book a change, first in its transaction; returns the last key given out before."""
-        booked = _BOOK.all(connection, more_keys=keys, more_total=total, more_unread=unread)
+        """Book a change, first in its transaction; returns the last key given out before.
+
+        Args:
+            octets: by how much all sources grow.
+            new: how many of these have just arrived.
+            deleted: mails that went.
+        """
+        booked = _BOOK.all(
+            connection,
+            more_keys=keys,
+            more_total=total,
+            more_unread=unread,
+            more_bytes=octets,
+            new_bytes=new,
+            more_deleted=deleted,
+        )
         return int(booked[0].last_key) - keys
 
     def _summaries(
         self, connection: Connection, mails: Sequence[RowMapping]
     ) -> tuple[Summary, ...]:
         people: dict[int, list[str]] = {mail["key"]: [] for mail in mails}
+        names: dict[int, list[str]] = {}
         if people:
+            for key, name in connection.execute(
+                select(message_tags.c.message_key, tags.c.name)
+                .join(tags, tags.c.id == message_tags.c.tag_id)
+                .where(message_tags.c.message_key.in_(people))
+                .order_by(tags.c.folded)
+            ):
+                names.setdefault(key, []).append(name)
             for key, address in connection.execute(
                 select(recipients.c.message_key, recipients.c.address)
                 .where(recipients.c.message_key.in_(people))
                 .order_by(recipients.c.message_key, recipients.c.position)
             ):
                 people[key].append(address)
-        return tuple(rows.summary(dict(mail), tuple(people[mail["key"]])) for mail in mails)
+        return tuple(
+            rows.summary(dict(mail), tuple(people[mail["key"]]), tuple(names.get(mail["key"], ())))
+            for mail in mails
+        )
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -412,3 +567,17 @@ class Store:
         else:
             with self._turn:
                 yield
+
+
+def tell(connection: Connection, kind: str, keys: Sequence[int]) -> None:
+    """Note for other processes what happens to mails, before it does; then forget the oldest."""
+    rows: list[dict[str, Any]] = [{"kind": "many", "message_id": None}]
+    if len(keys) <= _TOLD_SINGLY:
+        found = connection.scalars(select(messages.c.id).where(messages.c.key.in_(keys)))
+        rows = [{"kind": kind, "message_id": message_id} for message_id in found]
+    if rows:
+        connection.execute(insert(mail_changes), rows)
+        newest = select(func.max(mail_changes.c.number)).scalar_subquery()
+        connection.execute(
+            delete(mail_changes).where(mail_changes.c.number <= newest - _CHANGES_KEPT)
+        )
