@@ -27,7 +27,14 @@ from b2b.models.mail import EVERYWHERE, MailPause, MailRefusal, MailState, Outbo
 from b2b.models.picture import Picture, PictureKind
 from b2b.models.role import DirectoryRoleAssignment, Role
 from b2b.models.saved_view import SavedView
-from b2b.models.session import Attempts, Passcode, PasscodePurpose, Session, SetupLink
+from b2b.models.session import (
+    Attempts,
+    Passcode,
+    PasscodePurpose,
+    Session,
+    SessionApplication,
+    SetupLink,
+)
 from b2b.models.tenant import (
     AllowInvitesFrom,
     Domain,
@@ -124,6 +131,7 @@ __all__ = [
     "SavedView",
     "ServicePrincipal",
     "Session",
+    "SessionApplication",
     "SetupLink",
     "SignIn",
     "SignInGrant",

@@ -103,6 +103,8 @@ class Application(Base):
     required_access: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     """Graph's requiredResourceAccess: what administrators are asked to consent to."""
     verified_publisher: Mapped[str | None] = mapped_column(String(256))
+    logout_url: Mapped[str | None] = mapped_column(String(2048))
+    """Graph's web.logoutUrl: shown in a frame when somebody signs out, so that it signs him out."""
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
     def redirects_of(self, platform: Platform) -> list[str]:
@@ -191,6 +193,8 @@ class ServicePrincipal(Base):
     account_enabled: Mapped[bool] = mapped_column(default=True)
     owner_tenant_id: Mapped[UUID | None] = mapped_column(Id)
     """Where it is registered, if that is elsewhere (Graph's appOwnerOrganizationId)."""
+    claims_mapping: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    """What its tokens say in this tenant besides, or otherwise (services.claims_mapping)."""
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 

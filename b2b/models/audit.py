@@ -79,6 +79,12 @@ class SignIn(Base):
     """What was typed or proven, as a label."""
     method: Mapped[str] = mapped_column(String(32))
     application: Mapped[str] = mapped_column(String(256))
+    app_id: Mapped[UUID | None] = mapped_column(Id)
+    """The application's client id, where one signed in or was signed in to."""
+    service_principal_id: Mapped[UUID | None] = mapped_column(Id)
+    """Set where the application signed in by itself, without a person."""
+    resource: Mapped[str | None] = mapped_column(String(256))
+    """For which API an application got a token."""
     error_code: Mapped[int] = mapped_column(default=0)
     failure_reason: Mapped[str | None] = mapped_column(String(512))
     ip_address: Mapped[str | None] = mapped_column(String(45))

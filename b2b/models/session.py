@@ -56,6 +56,19 @@ class Session(Base):
     user_agent: Mapped[str | None] = mapped_column(String(256))
 
 
+class SessionApplication(Base):
+    """An application that a browser's session signed in to and that wants to hear of its end."""
+
+    __tablename__ = "session_applications"
+    __table_args__ = (Index("ix_session_applications_by_time", "at"),)
+
+    session_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    app_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    """Of the last sign-in."""
+
+
 class PasscodePurpose(enum.StrEnum):
     """What a mailed code may be used for; one is never good for the other."""
 

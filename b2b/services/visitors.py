@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor, ExternalIdentity
@@ -15,12 +15,10 @@ from b2b.models import (
     Invitation,
     Owner,
     ServicePrincipal,
-    SignIn,
     Tenant,
     User,
-    new_id,
 )
-from b2b.services import applications, redemption
+from b2b.services import applications, redemption, sign_in_log
 from b2b.services.aadsts import SignInRefused
 
 
@@ -153,23 +151,23 @@ def note_refusal(
     identity: ExternalIdentity,
     refused: SignInRefused,
     seen: Actor,
+    *,
+    app_id: UUID | None = None,
 ) -> None:
     """Log that a proven identity was turned away, with the true reason; *seen* says from where."""
     found = somebody(session, tenant.id, identity)
-    session.execute(
-        insert(SignIn),
-        {
-            "tenant_id": tenant.id,
-            "id": new_id(),
-            "at": seen.now,
-            "user_id": None if found is None else found.user.id,
-            "identity": identity.label[:320],
-            "method": str(identity.provider or "password"),
-            "application": application[:256],
-            "error_code": refused.number,
-            "failure_reason": str(refused)[:512],
-            "ip_address": seen.ip_address,
-            "user_agent": (seen.user_agent or "")[:256] or None,
-            "correlation_id": seen.correlation_id,
-        },
+    sign_in_log.record(
+        session,
+        tenant.id,
+        None if found is None else found.user.id,
+        identity=identity.label,
+        method=str(identity.provider or "password"),
+        application=application,
+        app_id=app_id,
+        at=seen.now,
+        correlation_id=seen.correlation_id,
+        ip_address=seen.ip_address,
+        user_agent=seen.user_agent,
+        code=refused.number,
+        reason=str(refused),
     )
