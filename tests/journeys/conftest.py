@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Playwright
 
+from tests.journeys.cloud import Cloud, Registrar
 from tests.journeys.people import Visitor
 from tests.journeys.program import Program
 from tests.journeys.words import ENGLISH, Words
@@ -49,6 +50,36 @@ def _running(program: Program) -> Iterator[Program]:
     finally:
         program.stop()
     assert program.faults == []
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One program for the tests of a file, with https and its demo."""
+    folder = tmp_path_factory.mktemp("cloud")
+    program = Program(folder, HTTPS="1")
+    (folder / "instance").symlink_to(folder / "data")  # where the examples look
+    try:
+        yield Cloud(program.start())
+    finally:
+        program.stop()
+    assert program.faults == []
+
+
+@pytest.fixture
+def registrar(cloud: Cloud) -> Registrar:
+    """Registers applications in the cloud's own database."""
+    return Registrar(cloud)
+
+
+@pytest.fixture
+def trusting(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """decisions.md, certificates in tests: whatever the environment presets. A failed test leaves
+    its traces in *tmp_path*.
+    """
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"):
+        monkeypatch.setenv(name, cloud.ca_file)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

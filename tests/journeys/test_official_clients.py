@@ -2,18 +2,15 @@
 (clients.md).
 """
 
-import base64
-import json
 import re
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import msal
@@ -27,20 +24,26 @@ from azure.identity import (
     OnBehalfOfCredential,
 )
 from requests.adapters import HTTPAdapter
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from b2b import database
 from b2b.actor import Actor
-from b2b.models import Platform
-from b2b.services import app_credentials, app_registrations, consent, offered_permissions
-from b2b.services.app_registrations import Facts
+from b2b.services import app_credentials, app_registrations
 from tests.certificates import certificate
-from tests.journeys.client import Client
-from tests.journeys.program import ROOT, Program
+from tests.journeys.cloud import (
+    ADELE,
+    CALLBACK,
+    Cloud,
+    Registrar,
+    answer_of,
+    claims_of,
+    middle_tier,
+    userinfo,
+)
+from tests.journeys.program import ROOT
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.usefixtures("trusting"),
     pytest.mark.xdist_group("official clients"),
     # msal would rather have its answers posted; both ways are played here.
     pytest.mark.filterwarnings("ignore:response_mode='form_post' is recommended"),
@@ -48,108 +51,6 @@ pytestmark = [
 ]
 
 GRAPH = ["https://graph.microsoft.com/.default"]
-ADELE = "adele.vance@woodgrove.example"
-CALLBACK = "http://localhost:18999/cb"
-
-
-class Cloud:
-    """The running program, as its clients are told of it."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.base = program.url
-        self.demo = program.demo
-        self.ca_file = str(program.ca_file)
-
-    def app(self, kind: str, organisation: str = "WoodGrove") -> dict[str, Any]:
-        """One of demo.json's applications."""
-        return next(
-            one
-            for one in self.demo["applications"]
-            if (one["kind"], one["organisation"]) == (kind, organisation)
-        )
-
-    def options(self, app: dict[str, Any], tenant: str | None = None) -> dict[str, Any]:
-        """How msal is pointed here."""
-        return {
-            "authority": f"{self.base}/{tenant or app['tenantId']}",
-            "instance_discovery": False,
-            "verify": self.ca_file,
-        }
-
-    def confidential(self, app: dict[str, Any], credential: Any = None, **more: Any) -> Any:
-        """msal for a program with a secret or a certificate."""
-        return msal.ConfidentialClientApplication(
-            app["appId"],
-            client_credential=credential or app["clientSecret"],
-            **{**self.options(app), **more},
-        )
-
-    def public(self, app: dict[str, Any], **more: Any) -> Any:
-        """msal for a program on somebody's device."""
-        return msal.PublicClientApplication(app["appId"], **{**self.options(app), **more})
-
-    def browser(self, name: str = ADELE) -> Client:
-        """A browser in which somebody is signed in."""
-        client = Client(self.base, self.ca_file)
-        page = client.submit(client.get("/signin?next=/myapps"), address=name)
-        page = client.submit(page, password=self.program.password(name))
-        assert urlsplit(page.url).path == "/myapps", page.h1
-        return client
-
-    def azure(self) -> dict[str, Any]:
-        """How azure-identity is pointed here."""
-        return {
-            "authority": self.base,
-            "disable_instance_discovery": True,
-            "connection_verify": self.ca_file,
-        }
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """One program for all of these, with https and its demo."""
-    folder = tmp_path_factory.mktemp("cloud")
-    program = Program(folder, HTTPS="1")
-    (folder / "instance").symlink_to(folder / "data")  # where the examples look
-    try:
-        yield Cloud(program.start())
-    finally:
-        program.stop()
-    assert program.faults == []
-
-
-@pytest.fixture(autouse=True)
-def _trusting(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """decisions.md, certificates in tests: whatever the environment presets. A failed test leaves
-    its traces in *tmp_path*.
-    """
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"):
-        monkeypatch.setenv(name, cloud.ca_file)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    """What a token says."""
-    middle = token.split(".")[1]
-    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(middle + "=="))
-    return found
-
-
-def answer_of(url: str) -> dict[str, str]:
-    """The parameters of a redirect URI."""
-    assert url.startswith(CALLBACK), url
-    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-
-
-def userinfo(cloud: Cloud, token: str) -> requests.Response:
-    return requests.get(
-        f"{cloud.base}/oidc/userinfo",
-        headers={"Authorization": f"Bearer {token}"},
-        verify=cloud.ca_file,
-        timeout=10,
-    )
 
 
 # A program by itself -----------------------------------------------------------------------------
@@ -222,34 +123,6 @@ def test_azure_identity_and_every_name_that_means_graph(cloud: Cloud) -> None:
 def test_a_client_without_permissions_gets_a_token_without_roles(cloud: Cloud) -> None:
     got = cloud.confidential(cloud.app("low")).acquire_token_for_client(GRAPH)
     assert "roles" not in claims_of(got["access_token"])
-
-
-class Registrar:
-    """Registers applications in the running program's own database."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    def run(self, what: Any) -> Any:
-        """*what* with a session and the system acting at WoodGrove, committed."""
-        engine = create_engine(self._cloud.program.database_url)
-        database.prepare(engine)
-        tenant = next(t for t in self._cloud.demo["tenants"] if t["displayName"] == "WoodGrove")
-        actor = Actor.system(
-            UUID(tenant["id"]), "WoodGrove", "woodgrove.example", datetime.now(UTC), label="Test"
-        )
-        try:
-            with Session(engine) as session:
-                found = what(session, actor)
-                session.commit()
-                return found
-        finally:
-            engine.dispose()
-
-
-@pytest.fixture
-def registrar(cloud: Cloud) -> Registrar:
-    return Registrar(cloud)
 
 
 def test_a_certificate_proves_a_program_by_either_thumbprint(
@@ -412,22 +285,7 @@ def test_one_program_further_in_somebodys_name(cloud: Cloud, registrar: Registra
     """decisions.md, on-behalf-of: 65001 and 50013, and no app-only assertions"""
     public = cloud.app("public")
 
-    def api(session: Session, actor: Actor) -> tuple[str, str]:
-        made = app_registrations.register(
-            session, actor, "Middle tier", Facts(redirect_uris={Platform.WEB: [CALLBACK]})
-        )
-        one = made.registration
-        uri = f"api://{one.app_id}"
-        app_registrations.set_identifier_uris(session, actor, one.id, [uri])
-        offered_permissions.expose_scope(session, actor, one.id, "Work.Do", display_name="Work")
-        _, secret = app_credentials.add_secret(session, actor, one.id)
-        graph = consent.graph_principal(session, actor)
-        consent.grant(session, actor, made.principal, graph, ["User.Read", "openid"])
-        caller = app_registrations.by_app_id(session, actor, UUID(public["appId"]))
-        consent.grant(session, actor, caller.principal, made.principal, ["Work.Do"])
-        return str(one.app_id), secret
-
-    app_id, secret = registrar.run(api)
+    app_id, secret = middle_tier(registrar, public["appId"])
     client = cloud.public(public)
     flow = client.initiate_auth_code_flow([f"api://{app_id}/Work.Do"], redirect_uri=CALLBACK)
     first = client.acquire_token_by_auth_code_flow(

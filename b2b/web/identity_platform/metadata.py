@@ -91,7 +91,7 @@ def _document(name: str, issuer: str, *, keys: str) -> dict[str, Any]:
         "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256"],
         "response_types_supported": list(authorization.RESPONSE_TYPES),
         "response_modes_supported": list(authorization.RESPONSE_MODES),
-        "grant_types_supported": list(grants.OFFERED),
+        "grant_types_supported": [n for n in grants.OFFERED if n != grants.SHORT_DEVICE],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "code_challenge_methods_supported": ["S256"],

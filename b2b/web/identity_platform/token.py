@@ -94,7 +94,7 @@ def _issued(asked: Asked, grant_type: str) -> Issued:
             return grants.on_behalf_of(database_session, asked, now=moment)
         if grant_type == grants.REFRESH:
             found = grants.refresh(database_session, asked, begun=now(), now=moment)
-        elif grant_type == grants.DEVICE:
+        elif grant_type in (grants.DEVICE, grants.SHORT_DEVICE):
             found = grants.redeem_device_code(database_session, asked, now=moment)
         else:
             found = grants.redeem_code(database_session, asked, now=moment)
