@@ -1,6 +1,7 @@
 """The web server: gunicorn with threads, started from the command line and by `up` alike."""
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,9 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from b2b import certificates, clock, collector
 from b2b.certificates import Files
+
+HESITATION = 0.002
+"""Seconds that a busy worker leaves a new connection to the others."""
 
 
 class _Logger(Logger):
@@ -28,11 +32,22 @@ class _Logger(Logger):
 
 
 class _Worker(ThreadWorker):
-    """Takes in, when it is told to stop, whoever has connected by then, and closes the door.
+    """Shares a crowd with the other workers, and closes its door when it is told to stop.
 
-    Left open until what runs is finished, the door would go on taking connections, which nobody
-    answers and which are cut off at the end.
+    Whoever has connected by then is taken in. Left open until what runs is finished, the door would
+    go on taking connections, which nobody answers and which are cut off at the end.
     """
+
+    def accept(self, listener: Any) -> None:
+        """As gunicorn; a worker whose threads are all busy hesitates, so that an idle one is first.
+
+        A browser stays with the worker that took its connection: without this the first to wake
+        takes a whole crowd, and the others look on.
+        """
+        running = self.nr_conns - len(self.keepalived_conns) - len(self.pending_conns)
+        if self.alive and running >= self.cfg.threads:
+            time.sleep(HESITATION)
+        super().accept(listener)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """As gunicorn; at the end for good."""

@@ -1,5 +1,6 @@
 """The web server as it is started, asked by hand: what no well-behaved client would send."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -109,3 +110,48 @@ def test_methods_that_nobody_serves_are_refused(port: int, method: str) -> None:
     """HTTP-1"""
     request = f"{method} /signin HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert status(port, request.encode()) in (400, 405)
+
+
+def _sockets_of(pid: int) -> set[str]:
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(entry))
+    return {name for name in found if name.startswith("socket:")}
+
+
+@pytest.mark.long
+def test_a_crowd_that_stays_connected_is_shared_by_the_workers(tmp_path: Path) -> None:
+    """REL-12: a browser stays with the worker that took it, so nobody may take them all"""
+    chosen = free_port()
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    environment |= {
+        "DATA_DIR": str(tmp_path),
+        "PORT": str(chosen),
+        "WEB_WORKERS": "2",
+        "WEB_THREADS": "2",
+    }
+    command = [sys.executable, "-m", "flask", "--app", "app"]
+    subprocess.run([*command, "migrate"], cwd=ROOT, env=environment, check=True, timeout=60,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen([*command, "web"], cwd=ROOT, env=environment,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    peers: list[socket.socket] = []
+    try:
+        until(lambda: answers_to(chosen, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"), 30)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        before = {pid: _sockets_of(int(pid)) for pid in children}
+        asked = b"GET /signin HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for _ in range(40):
+            peers.append(socket.create_connection(("127.0.0.1", chosen), 10))
+            peers[-1].sendall(asked)
+        for peer in peers:
+            assert peer.recv(16) == b"HTTP/1.1 200 OK\r"
+        held = [len(_sockets_of(int(pid)) - before[pid]) for pid in children]
+        assert sum(held) >= 40, held
+        assert min(held) >= 8, held
+    finally:
+        for peer in peers:
+            peer.close()
+        process.terminate()
+        assert process.wait(30) == 0
