@@ -26,9 +26,18 @@ class Actor:
     mail: str | None = None
     is_guest: bool = False
     roles: frozenset[Role] = frozenset()
+    client_id: UUID | None = None
+    """The service principal of the program that asks, for itself or in somebody's name."""
+    granted: frozenset[str] | None = None
+    """What that program may do at Graph by its token; None where no program asks."""
     correlation_id: UUID = field(default_factory=uuid4)
     ip_address: str | None = None
     user_agent: str | None = None
+
+    @property
+    def performer_id(self) -> UUID | None:
+        """Who it was, for the audit log: the person, or the program that acts for itself."""
+        return self.client_id if self.kind is ActorKind.APPLICATION else self.user_id
 
     @classmethod
     def system(

@@ -20,7 +20,8 @@ from b2b.models.application import (
 )
 from b2b.models.audit import ActorKind, AuditEvent, AuditSequence, SignIn
 from b2b.models.base import Base, fold, new_id
-from b2b.models.group import Group, Membership, OwnedType, Owner
+from b2b.models.graph import CreationRequest, Made
+from b2b.models.group import DeletedGroup, Group, Membership, OwnedType, Owner
 from b2b.models.invitation import Invitation, InvitationStanding
 from b2b.models.job import Job, JobState
 from b2b.models.mail import EVERYWHERE, MailPause, MailRefusal, MailState, OutboxMessage
@@ -58,6 +59,7 @@ from b2b.models.token import (
 from b2b.models.user import (
     ExternalUserState,
     Identity,
+    LicenseAssignment,
     Password,
     Provider,
     ProxyAddress,
@@ -87,7 +89,9 @@ __all__ = [
     "AuthorizationCode",
     "Base",
     "ConsentType",
+    "CreationRequest",
     "CredentialKind",
+    "DeletedGroup",
     "DeviceCode",
     "DeviceCodeState",
     "DirectoryRoleAssignment",
@@ -108,6 +112,8 @@ __all__ = [
     "Job",
     "JobState",
     "LandingPages",
+    "LicenseAssignment",
+    "Made",
     "MailPause",
     "MailRefusal",
     "MailState",

@@ -2,9 +2,10 @@
 
 import enum
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, String
+from sqlalchemy import JSON, ForeignKeyConstraint, Index, String, false, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from b2b.models.base import Base, Id, UTCDateTime, enum_type, key_type
@@ -32,6 +33,12 @@ class Group(Base):
     display_name: Mapped[str] = mapped_column(String(256))
     name_key: Mapped[str] = mapped_column(key_type(1024))
     description: Mapped[str | None] = mapped_column(String(1024))
+    mail_nickname: Mapped[str | None] = mapped_column(String(64))
+    is_unified: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A Microsoft 365 group: it has a mailbox elsewhere, and can be restored when deleted."""
+    security_enabled: Mapped[bool] = mapped_column(default=True, server_default=true())
+    visibility: Mapped[str | None] = mapped_column(String(32))
+    """Public, Private or HiddenMembership, of a Microsoft 365 group."""
     membership_rule: Mapped[str | None] = mapped_column(String(3072))
     on_premises_sync_enabled: Mapped[bool | None] = mapped_column(default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
@@ -78,3 +85,24 @@ class Owner(Base):
     owned_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
     user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
     owned_type: Mapped[OwnedType] = mapped_column(enum_type(OwnedType, 32))
+
+
+class DeletedGroup(Base):
+    """A Microsoft 365 group that was deleted, with all that a restore brings back."""
+
+    __tablename__ = "deleted_groups"
+    __table_args__ = (
+        Index("ix_deleted_groups_by_name", "tenant_id", "name_key", "id"),
+        Index("ix_deleted_groups_by_time", "deleted_at"),
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        {"sqlite_with_rowid": False},
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    display_name: Mapped[str] = mapped_column(String(256))
+    name_key: Mapped[str] = mapped_column(key_type(1024))
+    kept: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """Its other columns, and ids of members, owners and applications."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    deleted_at: Mapped[datetime] = mapped_column(UTCDateTime)

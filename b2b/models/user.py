@@ -4,7 +4,7 @@ import enum
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import JSON, ForeignKeyConstraint, Index, SmallInteger, String, text
+from sqlalchemy import JSON, ForeignKeyConstraint, Index, SmallInteger, String, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from b2b.models.base import Base, Id, UTCDateTime, enum_type, key_type
@@ -58,6 +58,9 @@ class User(Base):
               postgresql_where=text("deleted_at IS NULL AND invited_key IS NOT NULL")),
         Index("ix_users_by_name", "tenant_id", "facet", "name_key", "id"),
         Index("ix_users_by_mail", "tenant_id", "mail_key"),
+        Index("ix_users_of_manager", "tenant_id", "manager_id",
+              sqlite_where=text("manager_id IS NOT NULL"),
+              postgresql_where=text("manager_id IS NOT NULL")),
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
         {"sqlite_with_rowid": False},
     )  # fmt: skip
@@ -92,6 +95,16 @@ class User(Base):
     department: Mapped[str | None] = mapped_column(String(128))
     job_title: Mapped[str | None] = mapped_column(String(128))
     mobile_phone: Mapped[str | None] = mapped_column(String(64))
+    business_phones: Mapped[list[str]] = mapped_column(JSON, server_default="[]")
+    office_location: Mapped[str | None] = mapped_column(String(128))
+    street_address: Mapped[str | None] = mapped_column(String(1024))
+    city: Mapped[str | None] = mapped_column(String(128))
+    state: Mapped[str | None] = mapped_column(String(128))
+    postal_code: Mapped[str | None] = mapped_column(String(40))
+    country: Mapped[str | None] = mapped_column(String(128))
+    employee_id: Mapped[str | None] = mapped_column(String(16))
+    manager_id: Mapped[UUID | None] = mapped_column(Id)
+    """Whom he reports to, in the same directory."""
     usage_location: Mapped[str | None] = mapped_column(String(2))
     preferred_language: Mapped[str | None] = mapped_column(String(16))
     profile_reviewed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
@@ -148,6 +161,8 @@ class UserToken(Base):
     tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
     token: Mapped[str] = mapped_column(key_type(64), primary_key=True)
     user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    in_name: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Whether the display name has it, and not an address alone."""
 
 
 class ProxyAddress(Base):
@@ -230,3 +245,21 @@ class Password(Base):
     user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
     hash: Mapped[str] = mapped_column(String(256))
     changed_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class LicenseAssignment(Base):
+    """A licence that somebody has, by the id of what was bought (Graph's skuId)."""
+
+    __tablename__ = "license_assignments"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"],
+                             ondelete="CASCADE"),
+        Index("ix_license_assignments_by_sku", "tenant_id", "sku_id"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
+
+    tenant_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    sku_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    disabled_plans: Mapped[list[str]] = mapped_column(JSON, default=list)
+    assigned_at: Mapped[datetime] = mapped_column(UTCDateTime)

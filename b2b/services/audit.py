@@ -173,7 +173,7 @@ def record(session: Session, actor: Actor, *entries: Entry) -> None:
                 "category": CATEGORY.get(entry.activity, USER_MANAGEMENT),
                 "result": entry.result,
                 "actor_kind": actor.kind,
-                "actor_id": actor.user_id,
+                "actor_id": actor.performer_id,
                 "actor_name": actor.display_name[:256],
                 "target_type": entry.target_type,
                 "target_id": entry.target_id,

@@ -64,6 +64,54 @@ _BY_ROLE: dict[Role, frozenset[Action]] = {
     Role.APPLICATION_ADMINISTRATOR: _APPLICATION_ADMINISTRATION,
     Role.CLOUD_APPLICATION_ADMINISTRATOR: _APPLICATION_ADMINISTRATION,
 }
+# What Graph's permissions allow; Graph's routes name which of them they take. A program acts within
+# them, and in somebody's name within his own rights as well (threats.md, API-2).
+_USERS, _DIRECTORY, _AS_USER = (
+    "User.ReadWrite.All",
+    "Directory.ReadWrite.All",
+    "Directory.AccessAsUser.All",
+)
+_BY_PERMISSION: dict[Action, frozenset[str]] = {
+    Action.READ_DIRECTORY: frozenset(
+        {
+            "User.ReadBasic.All", "User.Read.All", _USERS, "Group.Read.All", "Group.ReadWrite.All",
+            "GroupMember.Read.All", "GroupMember.ReadWrite.All", "Directory.Read.All", _DIRECTORY,
+            _AS_USER, "Application.Read.All", "Application.ReadWrite.All",
+            "AppRoleAssignment.ReadWrite.All", "DelegatedPermissionGrant.Read.All",
+            "DelegatedPermissionGrant.ReadWrite.All", "RoleManagement.Read.Directory",
+            "RoleManagement.ReadWrite.Directory",
+        }
+    ),
+    Action.READ_AUDIT: frozenset({"AuditLog.Read.All"}),
+    Action.INVITE: frozenset({"User.Invite.All", _USERS, _DIRECTORY, _AS_USER}),
+    Action.INVITE_MEMBER: frozenset({_USERS, _DIRECTORY, _AS_USER}),
+    Action.MANAGE_INVITATIONS: frozenset({_USERS, _DIRECTORY, _AS_USER}),
+    Action.UPDATE_USER: frozenset({_USERS, _DIRECTORY, _AS_USER}),
+    Action.BLOCK_USER: frozenset(
+        {"User.EnableDisableAccount.All", _USERS, _DIRECTORY, _AS_USER}
+    ),
+    Action.DELETE_USER: frozenset({"User.DeleteRestore.All", _USERS, _AS_USER}),
+    Action.RESET_REDEMPTION: frozenset({_USERS, _DIRECTORY, _AS_USER}),
+    Action.REVOKE_SESSIONS: frozenset({"User.RevokeSessions.All", _USERS, _DIRECTORY, _AS_USER}),
+    Action.ASSIGN_ROLE: frozenset({"RoleManagement.ReadWrite.Directory"}),
+    Action.MANAGE_POLICY: frozenset(
+        {"Policy.ReadWrite.Authorization", "Policy.ReadWrite.CrossTenantAccess"}
+    ),
+    Action.CREATE_GROUP: frozenset({"Group.Create", "Group.ReadWrite.All", _DIRECTORY, _AS_USER}),
+    Action.MANAGE_GROUPS: frozenset(
+        {"GroupMember.ReadWrite.All", "Group.ReadWrite.All", _DIRECTORY, _AS_USER}
+    ),
+    Action.MANAGE_APPLICATIONS: frozenset(
+        {
+            "Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All",
+            "DelegatedPermissionGrant.ReadWrite.All", _DIRECTORY, _AS_USER,
+        }
+    ),
+    Action.MANAGE_BRANDING: frozenset(
+        {"OrganizationalBranding.ReadWrite.All", "Organization.ReadWrite.All"}
+    ),
+    Action.MANAGE_MAIL: frozenset(),
+}  # fmt: skip
 # The least role that gives each action, named when it is refused.
 _LEAST_ROLE: dict[Action, Role] = {
     Action.READ_DIRECTORY: Role.GLOBAL_READER,
@@ -90,6 +138,10 @@ def allows(actor: Actor, action: Action) -> bool:
     """Whether *actor* may do *action* in its tenant. The system may do everything."""
     if actor.kind is ActorKind.SYSTEM:
         return True
+    if actor.granted is not None and not actor.granted & _BY_PERMISSION[action]:
+        return False
+    if actor.kind is ActorKind.APPLICATION:
+        return actor.granted is not None
     if any(action in _BY_ROLE[role] for role in actor.roles):
         return True
     return action in (_GUEST if actor.is_guest else _MEMBER)
@@ -98,6 +150,8 @@ def allows(actor: Actor, action: Action) -> bool:
 def require(actor: Actor, action: Action) -> None:
     """Raise Denied, naming the least role that would help, unless *actor* may do *action*."""
     if not allows(actor, action):
+        if actor.kind is ActorKind.APPLICATION:
+            raise Denied(N_("The program has not been granted a permission for this."))
         role = least_role(action).display_name
         raise Denied(N_("This needs the role %(role)s."), role=role)
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.errors import N_, Conflict, Denied, NotFound
-from b2b.models import DirectoryRoleAssignment, Role, User
+from b2b.models import ActorKind, DirectoryRoleAssignment, Role, User
 from b2b.services import audit, permissions, sessions
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.permissions import Action
@@ -46,8 +46,10 @@ def of_users(session: Session, tenant_id: UUID, user_ids: Sequence[UUID]) -> fro
 
 def require_above(actor: Actor, user: User, held: frozenset[Role]) -> None:
     """Raise Denied when *user* holds a role and *actor* is no Global Administrator: nobody acts on
-    roles above his own.
+    roles above his own. A program needs the permission to give roles.
     """
+    if actor.kind is ActorKind.APPLICATION and permissions.allows(actor, Action.ASSIGN_ROLE):
+        return
     if held and Role.GLOBAL_ADMINISTRATOR not in actor.roles:
         raise Denied(
             N_("%(name)s holds a directory role; only a Global Administrator may do this."),

@@ -118,32 +118,40 @@ def token_rows(
     tenant_id: UUID, user_id: UUID, name: str, mail: str | None, upn: str
 ) -> list[dict[str, Any]]:
     """Rows for UserToken."""
+    named = words(name)
     return [
-        {"tenant_id": tenant_id, "token": word, "user_id": user_id}
+        {"tenant_id": tenant_id, "token": word, "user_id": user_id, "in_name": word in named}
         for word in words_of(name, mail, upn)
     ]
 
 
 def reindex(session: Session, user: User, name_before: str) -> None:
     """Bring the search words in line with a changed display name."""
-    old = words_of(name_before, user.mail, user.user_principal_name)
-    new = words_of(user.display_name, user.mail, user.user_principal_name)
-    if old - new:
+    old = token_rows(user.tenant_id, user.id, name_before, user.mail, user.user_principal_name)
+    replace_tokens(session, user, old)
+
+
+def replace_tokens(session: Session, user: User, before: list[dict[str, Any]]) -> None:
+    """Write the search words of somebody whose names or addresses have changed; *before* are the
+    rows that he had.
+    """
+    old = {row["token"]: row["in_name"] for row in before}
+    after = token_rows(
+        user.tenant_id, user.id, user.display_name, user.mail, user.user_principal_name
+    )
+    new = {row["token"]: row["in_name"] for row in after}
+    gone = [word for word, in_name in old.items() if new.get(word) is not in_name]
+    if gone:
         session.execute(
             delete(UserToken).where(
                 UserToken.tenant_id == user.tenant_id,
-                UserToken.token.in_(old - new),
+                UserToken.token.in_(gone),
                 UserToken.user_id == user.id,
             )
         )
-    if new - old:
-        session.execute(
-            insert(UserToken),
-            [
-                {"tenant_id": user.tenant_id, "token": word, "user_id": user.id}
-                for word in new - old
-            ],
-        )
+    fresh = [row for row in after if old.get(row["token"]) is not row["in_name"]]
+    if fresh:
+        session.execute(insert(UserToken), fresh)
 
 
 def search_words(search: str) -> list[str]:
