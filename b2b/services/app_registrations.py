@@ -46,7 +46,7 @@ SHORTEST_TOKEN, LONGEST_TOKEN = 600, 86_400
 CLAIMS = frozenset(
     {
         "acct", "auth_time", "ctry", "email", "family_name", "given_name", "groups", "home_oid",
-        "idtyp", "login_hint", "preferred_username", "sid", "tenant_ctry", "upn",
+        "idtyp", "login_hint", "nickname", "preferred_username", "sid", "tenant_ctry", "upn",
         "verified_primary_email", "verified_secondary_email", "xms_pl", "xms_tpl", "wids",
     }
 )  # fmt: skip
@@ -345,11 +345,15 @@ def set_authentication(
     issues_id_tokens: bool | None = None,
     issues_access_tokens: bool | None = None,
     requires_proof_key: bool | None = None,
+    logout_url: str | None = None,
 ) -> Registered:
     """Say who may sign in and by which flows; None leaves a fact as it is.
 
-    Raises Denied, NotFound.
+    *logout_url* is shown in a frame when somebody signs out; empty takes it away. Raises Denied,
+    NotFound, Invalid("logout_url").
     """
+    if logout_url:
+        _check_logout(logout_url)
     found = for_change(session, actor, registration_id)
     wanted = {
         "sign_in_audience": audience,
@@ -358,7 +362,10 @@ def set_authentication(
         "issues_access_tokens": issues_access_tokens,
         "requires_proof_key": requires_proof_key,
     }
-    return _set(session, actor, found, {n: v for n, v in wanted.items() if v is not None})
+    facts: dict[str, Any] = {n: v for n, v in wanted.items() if v is not None}
+    if logout_url is not None:
+        facts["logout_url"] = logout_url or None
+    return _set(session, actor, found, facts)
 
 
 def set_tokens(
@@ -551,6 +558,14 @@ def _redirects(wanted: Mapping[Platform, Sequence[str]]) -> dict[Platform, list[
     if sum(len(uris) for uris in found.values()) > MOST_REDIRECTS:
         raise Invalid("redirect_uris", N_("At most %(most)s addresses."), most=MOST_REDIRECTS)
     return found
+
+
+def _check_logout(url: str) -> None:
+    """As a redirect URI of the platform *web*. Raises Invalid("logout_url")."""
+    try:
+        _check_redirect(url, Platform.WEB)
+    except Invalid as error:
+        raise Invalid("logout_url", error.template, **error.values) from error
 
 
 def _check_redirect(uri: str, platform: Platform) -> None:

@@ -25,7 +25,15 @@ from b2b.models import (
     Tenant,
     User,
 )
-from b2b.services import applications, consent, graph_permissions, roles, scopes, signing_keys
+from b2b.services import (
+    applications,
+    claims_mapping,
+    consent,
+    graph_permissions,
+    roles,
+    scopes,
+    signing_keys,
+)
 from b2b.services.clients import Client
 from b2b.services.scopes import Resource
 
@@ -147,6 +155,8 @@ def id_token(
     }
     if "wids" in wanted:
         claims["wids"] = _wids(session, user)
+    if client.application is not None:
+        claims = claims_mapping.applied(session, claims, user, client.application)
     return signer.sign(_stated(claims))
 
 
@@ -205,6 +215,8 @@ def access_token(
     if registration is not None:
         claims |= _groups(session, user, registration)
         claims |= _asked_for(session, grant, wanted)
+    if resource is not None and not resource.is_graph:
+        claims = claims_mapping.applied(session, claims, user, resource.principal)
     return signer.sign(_stated(claims))
 
 
@@ -308,6 +320,7 @@ def _asked_for(session: Session, grant: Grant, wanted: frozenset[str]) -> dict[s
         "login_hint": sign_in_name(grant),
         "ctry": user.usage_location,
         "xms_pl": user.preferred_language,
+        "nickname": user.mail_nickname,
         "auth_time": int(grant.signed_in_at.timestamp()),
         "idtyp": PERSON,
     }

@@ -524,3 +524,56 @@ def test_whatever_is_typed_is_answered_in_words(surveys: UUID, john: Browser, ju
     assert john.get(f"/admin/app-registrations?q={quote(junk[:50])}").status == 200
     assert john.get(at(surveys, f"/try/answer?code={quote(junk)}&state=x")).status == 200
     assert john.get(at(surveys, f"/permissions/add?api={quote(junk[:50])}")).status == 404
+
+
+def test_claims_are_mapped_on_the_page_of_the_application(
+    app: Flask, cast: Cast, john: Browser, surveys: UUID
+) -> None:
+    page = john.get(at(surveys)).follow("Open the application").follow("Claims in its tokens")
+    assert "No claim is mapped" in page.text
+    refused = page.submit("/claims", claim="sub", source="user.department")
+    assert refused.errors == ["sub cannot be mapped."]
+    refused = refused.submit("/claims", claim="colour", source="value", value="")
+    assert refused.errors == ["Enter a value of at most 1024 characters."]
+    saved = refused.submit("/claims", claim="colour", source="value", value="blue")
+    saved = saved.submit("/claims", claim="dept", source="user.department", value="")
+    assert rows(saved) == ["colour", "dept"]
+    assert "Person: department" in saved.text
+    less = saved.submit("/claims/remove", claim="colour")
+    assert "colour is mapped no longer." in less.text
+    assert rows(less) == ["dept"]
+    out = less.submit("/claims/basic")
+    assert "Names, sign-in name and e-mail address are left out of tokens." in out.text
+    again = out.submit("/claims/basic")
+    assert "Tokens hold the basic claims again." in again.text
+    assert activities(app).count("Update service principal") == 5
+
+
+def test_owners_are_looked_after_on_the_page_of_the_registration(
+    john: Browser, surveys: UUID
+) -> None:
+    page = john.get(at(surveys)).follow("Add an owner")
+    assert page.path == at(surveys, "/owners/add")
+    found = john.get(f"{page.path}?q=Adele")
+    assert "App registrations" in found.text
+    back = found.submit("/owners")
+    assert back.path == at(surveys)
+    assert "Adele Vance owns this now." in back.text
+    gone = back.submit("/owners/remove")
+    assert gone.path == at(surveys)
+    assert "owns this no longer." in gone.text
+
+
+def test_a_logout_address_is_checked_like_a_redirect_uri(
+    app: Flask, cast: Cast, john: Browser, surveys: UUID
+) -> None:
+    """OIDC-10"""
+    page = john.get(at(surveys, "/authentication"))
+    refused = page.submit(logout_url="javascript:alert(1)")
+    assert refused.errors == ["javascript:alert(1) cannot be an address to go back to."]
+    url = "https://surveys.woodgrove.example/signed-out"
+    saved = refused.submit(logout_url=url)
+    assert "Saved." in saved.text
+    assert stored(app, cast, surveys).logout_url == url
+    saved.submit(logout_url="")
+    assert stored(app, cast, surveys).logout_url is None

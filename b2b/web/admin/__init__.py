@@ -97,6 +97,7 @@ from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     applications,
     audit,
     branding,
+    claims,
     groups,
     home,
     invitation_list,

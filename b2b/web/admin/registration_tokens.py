@@ -30,6 +30,7 @@ CLAIMS = {
     "home_oid": N_("A guest’s object ID at home"),
     "idtyp": N_("Whether a program has the token in its own name"),
     "login_hint": N_("What a later sign-in can be begun with"),
+    "nickname": N_("Mail nickname"),
     "preferred_username": N_("Sign-in name"),
     "sid": N_("Session"),
     "tenant_ctry": N_("The organisation’s country"),

@@ -291,6 +291,10 @@ class AuthenticationForm(Plain):
     )
     is_public = BooleanField(lazy_gettext("Allow public client flows"))
     requires_proof_key = BooleanField(lazy_gettext("Require PKCE for every sign-in"))
+    logout_url = StringField(
+        lazy_gettext("Front-channel logout URL"),
+        validators=[AtMost(app_registrations.LONGEST_REDIRECT)],
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -306,6 +310,7 @@ def _stored(one: Registered) -> dict[str, Any]:
         "issues_access_tokens": found.issues_access_tokens,
         "is_public": found.is_public,
         "requires_proof_key": found.requires_proof_key,
+        "logout_url": found.logout_url or "",
     }
 
 
@@ -342,4 +347,5 @@ def _save_authentication(one: Registered, form: AuthenticationForm) -> None:
             issues_id_tokens=form.issues_id_tokens.data,
             issues_access_tokens=form.issues_access_tokens.data,
             requires_proof_key=form.requires_proof_key.data,
+            logout_url=(form.logout_url.data or "").strip(),
         )
