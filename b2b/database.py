@@ -21,6 +21,10 @@ from b2b.prepared import run
 _WRITE = "b2b_write"
 CONNECTION = "b2b_connection"
 """Where a session remembers the connection of its transaction."""
+WAL_PAGES = 8000
+"""Pages of 4 KiB after which SQLite moves its log into the database: a page that changes with every
+commit is then written once where it would be written eight times with SQLite's own 1,000.
+"""
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -54,7 +58,11 @@ def prepare(engine: Engine) -> None:
     def _connected(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         _use_wal(connection)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"wal_autocheckpoint={WAL_PAGES}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
