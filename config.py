@@ -62,12 +62,20 @@ class Config:
     """Seconds to wait for a connection to the mail server."""
     MAIL_COMMAND_TIMEOUT: float = 30.0
     """Seconds to wait for each answer of the mail server."""
+    RELEASE_SERVER: str = ""
+    """Where testers may release captured mail to, as smtp://user:password@host:587 or smtps://…
+    Empty: nothing that was captured ever leaves.
+    """
     PRODUCTION: bool = False
     """Refuse what only suits a laptop: http, the demo, the sink, switched-off rate limits."""
     DEMO: bool = True
     """Make the demo directories at the first start of an empty database."""
     DEMO_ON_NETWORK: bool = False
     """Allow the demo on an address that is not loopback."""
+    TEST_DOUBLE: bool = False
+    """Have the test tools (docs/testing.md) without the demo too; on a loopback address only, and
+    refused in production.
+    """
     SINK_IN_PRODUCTION: bool = False
     """Allow the mail sink and its inbox in production."""
     RATE_LIMITS: str = "default"
@@ -174,6 +182,8 @@ class Config:
             raise BadSetting("RATE_LIMITS=off is refused in production.")
         if self.PASSWORD_HASHING == "weak":
             raise BadSetting("PASSWORD_HASHING=weak is refused in production.")
+        if self.TEST_DOUBLE:
+            raise BadSetting("TEST_DOUBLE=1 is refused in production.")
         self.DEMO = False
 
     @property

@@ -13,6 +13,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from b2b import certificates, clock, collector
 from b2b.certificates import Files
+from b2b.web import parking
 
 HESITATION = 0.002
 """Seconds that a busy worker leaves a new connection to the others."""
@@ -60,6 +61,20 @@ class _Worker(ThreadWorker):
                 before = self.nr_conns
                 self.accept(listener)
             listener.close()
+
+    def handle(self, conn: Any) -> Any:
+        """As gunicorn, unless the connection has been given away (see b2b.web.parking)."""
+        kept = super().handle(conn)
+        if parking.was_given(conn.sock):
+            conn.sock = parking.Elsewhere()
+        return kept
+
+    def run(self) -> None:
+        """As gunicorn; then whoever waits is told that it is over."""
+        try:
+            super().run()
+        finally:
+            parking.close_all()
 
 
 class _Application(BaseApplication):

@@ -205,6 +205,20 @@ def read(markup: str) -> tuple[str, list[Link]]:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip(), links
 
 
+def addresses_of_resources(markup: str) -> list[str]:
+    """The web addresses of pictures and style sheets in ``markup``, in order (to ``MAX_LINKS``)."""
+    found: list[str] = []
+    for token in tokens(markup):
+        if token.kind == "open" and token.name in ("img", "link") and len(found) < MAX_LINKS:
+            named = attributes(token.text)
+            if token.name == "link" and "stylesheet" not in named.get("rel", "").lower():
+                continue
+            url = named.get("src" if token.name == "img" else "href", "").strip()
+            if url.lower().startswith(("http://", "https://")):
+                found.append(url)
+    return found
+
+
 _BARE = re.compile(r"""https?://[^\s<>"'`\x00-\x1f]+""", re.IGNORECASE)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from b2b.sink import headers, markup, mime
 from b2b.sink.headers import Address, Field
@@ -39,12 +40,27 @@ class Attachment:
     is_inline: bool
 
 
+class Node(NamedTuple):
+    """A part in the tree of parts; the root has the id ``0`` and depth 0. ``size`` is decoded."""
+
+    part_id: str
+    depth: int
+    content_type: str
+    charset: str
+    transfer_encoding: str
+    disposition: str
+    name: str
+    content_id: str
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A mail as read. ``date`` is the Date header in UTC, None where missing or unreadable.
 
     ``html`` is the part as sent: show it through ``safe_html`` only. ``codes`` are one-time codes
     without their grouping, likeliest first. ``notes`` holds ``TOO_MANY_PARTS`` or ``TEXT_CUT``.
+    ``has_text`` says whether ``text`` is a part of the mail; else it was read from the HTML.
     """
 
     headers: tuple[Field, ...]
@@ -62,6 +78,7 @@ class Message:
     links: tuple[Link, ...]
     codes: tuple[str, ...]
     notes: tuple[str, ...]
+    has_text: bool
     _parts: dict[str, mime.Part] = field(repr=False, compare=False)
 
     @property
@@ -69,6 +86,24 @@ class Message:
         """The first ``SNIPPET_CHARS`` characters of the text on one line, with ``...`` when cut."""
         start = " ".join(self.text[: SNIPPET_CHARS * 8].split())
         return start if len(start) <= SNIPPET_CHARS else f"{start[:SNIPPET_CHARS]}..."
+
+    @property
+    def tree(self) -> tuple[Node, ...]:
+        """Every part in order, each after the one that holds it."""
+        return tuple(
+            Node(
+                part_id=part.id,
+                depth=0 if part.id == "0" else part.id.count(".") + 1,
+                content_type=part.content_type,
+                charset=part.charset,
+                transfer_encoding=part.transfer_encoding,
+                disposition=part.disposition,
+                name=part.name,
+                content_id=part.content_id,
+                size=len(part.body) if part.is_multipart else len(part.content()),
+            )
+            for part in self._parts.values()
+        )
 
     def part(self, part_id: str) -> bytes | None:
         """The decoded content of a part, or None if there is no such part."""
@@ -144,6 +179,7 @@ def read(source: bytes) -> Message:
         links=tuple(dict.fromkeys(links))[: markup.MAX_LINKS],
         codes=codes(f"{subject}\n\n{text}"),
         notes=tuple(notes),
+        has_text=any(body.strip() for body in texts),
         _parts=parts,
     )
 

@@ -1,5 +1,7 @@
 """The query language: what it finds, and where it says a query is wrong."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,20 @@ def filled(store: Store) -> Store:
         ("-subject:you", ["Grüße", "Reminder 100%"]),
         ('-"get started" -code -otto', ["Reminder 100%"]),
         ("cc:anyone", []),
+        ("to:~am@contoso", ["Grüße", "Your passcode", "You are invited"]),
+        ("from:~tto@", ["Grüße"]),
+        ("with:otto@contoso.example", ["Grüße"]),
+        ("with:sam@contoso.example -subject:you", ["Grüße"]),
+        ("addressed:samantha@other.example", ["Reminder 100%"]),
+        ("is:tagged", []),
+        ("tag:blue", []),
+        ("has:attachments", []),
+        ("has:inline", []),
+        ("larger:1M", []),
+        ("smaller:1M subject:grüße", ["Grüße"]),
+        ("before:2020-01-01", []),
+        ("after:2020/01/01 subject:grüße", ["Grüße"]),
+        ("~", []),
         ('subject:"are invited"', ["You are invited"]),
         ("http://nowhere", []),
         ("' OR 1=1 --", []),
@@ -76,7 +92,11 @@ def test_a_query_finds(filled: Store, query: str, subjects: list[str]) -> None:
         ("to:", 0),
         ("word -", 5),
         ('""', 0),
-        ("is:tagged", 0),
+        ("is:starred", 0),
+        ("has:wings", 0),
+        ("hello before:yesterday", 6),
+        ("after:2026-13-01", 0),
+        ("larger:big", 0),
         ("-is:", 0),
         ('shape:"round"', 0),
         ("x" * 1_001, 1_000),
@@ -98,6 +118,29 @@ def test_terms_keep_field_value_and_negation() -> None:
         Term("", "a b", True),
         Term("", "http://x", False),
     ]
+    assert search.parse("-to:~am@ Reply-To:x ~y") == [
+        Term("to", "am@", True, is_part=True),
+        Term("reply-to", "x", False),
+        Term("", "~y", False),
+    ]
+
+
+def test_a_query_finds_by_what_only_some_mails_have(store: Store) -> None:
+    blind = letter("Blind", to="Sam <sam@contoso.example>", envelope=("eve@hidden.example",))
+    named = letter("Answer me")
+    answers = b"Reply-To: Help <help@woodgrove.example>\r\n" + named.source
+    add(store, blind, replace(named, source=answers), letter("Plain"))
+    for query, subjects in [
+        ("bcc:eve@hidden.example", ["Blind"]),
+        ("bcc:@hidden.example", ["Blind"]),
+        ("bcc:eve", ["Blind"]),
+        ("bcc:sam", []),
+        ("reply-to:help@woodgrove.example", ["Answer me"]),
+        ("reply-to:~elp@wood", ["Answer me"]),
+        ("addressed:eve@hidden.example", ["Blind"]),
+        ("-bcc:eve -reply-to:help", ["Plain"]),
+    ]:
+        assert [mail.subject for mail in store.list(query).messages] == subjects, query
 
 
 @given(st.text(max_size=60))

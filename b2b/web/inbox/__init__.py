@@ -1,8 +1,18 @@
-"""The inbox at /mail: captured mail for testers, as pages and as a part of Mailpit's API."""
+"""The inbox at /mail: captured mail for testers, as pages and as Mailpit's API."""
 
 from flask import Blueprint
 
-from b2b.web.inbox import mailpit, pages
+from b2b.web.inbox import (
+    mailpit,
+    mailpit_checks,
+    mailpit_events,
+    mailpit_sending,
+    mailpit_tags,
+    pages,
+)
+
+_OF_MAILPIT = (mailpit_checks, mailpit_events, mailpit_sending, mailpit_tags)
+"""Imported for the routes that they add to Mailpit's blueprint."""
 
 
 def blueprints() -> list[Blueprint]:

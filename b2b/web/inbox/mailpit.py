@@ -16,8 +16,6 @@ for the newest one that it finds. What differs from Mailpit, and why:
 import json
 import logging
 import re
-import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +26,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from b2b.extensions import csrf
 from b2b.sink import message as messages
+from b2b.sink import tags
 from b2b.sink.search import BadQuery
 from b2b.sink.store import Summary
 from b2b.web.context import public
@@ -46,7 +45,6 @@ LIMIT = 50
 _AT_ONCE = 500
 _MAX_NUMBER = 2**31 - 1
 
-_STARTED = time.monotonic()
 _TYPE = re.compile(r"[\w.+-]{1,80}/[\w.+-]{1,120}", re.ASCII)
 # What a page of this origin could run or apply as its own, against its script-src 'self'.
 _ACTIVE = re.compile(r"javascript|ecmascript|jscript|livescript|text/css|wasm")
@@ -55,26 +53,26 @@ _ACTIVE = re.compile(r"javascript|ecmascript|jscript|livescript|text/css|wasm")
 # Answers -----------------------------------------------------------------------------------------
 
 
-def _text(words: str, status: int = 200) -> Response:
+def plain(words: str, status: int = 200) -> Response:
     return Response(words, status, mimetype="text/plain")
 
 
-def _json(body: Any) -> Response:
+def as_json(body: Any) -> Response:
     return Response(json.dumps(body, ensure_ascii=False) + "\n", mimetype="application/json")
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """400 with these words."""
 
 
-@bp.errorhandler(_Refused)
-def _refused(error: _Refused) -> ResponseReturnValue:
-    return _text(str(error), 400)
+@bp.errorhandler(Refused)
+def _refused(error: Refused) -> ResponseReturnValue:
+    return plain(str(error), 400)
 
 
 @bp.errorhandler(BadQuery)
 def _bad_query(error: BadQuery) -> ResponseReturnValue:
-    return _text(f"Error: {error}", 400)
+    return plain(f"Error: {error}", 400)
 
 
 @bp.errorhandler(HTTPException)
@@ -83,13 +81,13 @@ def _http(error: HTTPException) -> ResponseReturnValue:
         return error
     status = error.code or 500
     words = "404 page not found" if status == 404 else error.name
-    return _text(words, status)
+    return plain(words, status)
 
 
 @bp.errorhandler(StoreUnavailable)
 @bp.errorhandler(SQLAlchemyError)
 def _store_is_away(_: Exception) -> ResponseReturnValue:
-    response = _text("The store of captured mail does not answer.", 503)
+    response = plain("The store of captured mail does not answer.", 503)
     response.headers["Retry-After"] = "5"
     return response
 
@@ -101,7 +99,7 @@ def _fault(error: Exception) -> ResponseReturnValue:
         exc_info=error,
         extra={"path": request.path, "method": request.method},
     )
-    return _text("Internal Server Error", 500)
+    return plain("Internal Server Error", 500)
 
 
 @bp.before_app_request
@@ -110,7 +108,7 @@ def _nothing_there() -> ResponseReturnValue | None:
     error = request.routing_exception
     if request.path.startswith(("/mail/api/", "/mail/view/")):
         if isinstance(error, MethodNotAllowed):
-            response = _text("Method Not Allowed", 405)
+            response = plain("Method Not Allowed", 405)
             response.headers["Allow"] = ", ".join(error.valid_methods or ())
             return response
         if isinstance(error, NotFound):
@@ -121,7 +119,7 @@ def _nothing_there() -> ResponseReturnValue | None:
 # What is asked for -------------------------------------------------------------------------------
 
 
-def _number(name: str, otherwise: int) -> int:
+def number(name: str, otherwise: int) -> int:
     """A query parameter; what is no number counts as not given."""
     text = request.args.get(name, "")
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
@@ -129,21 +127,25 @@ def _number(name: str, otherwise: int) -> int:
     return min(int(text), _MAX_NUMBER)
 
 
-def _searched() -> str:
+def searched() -> str:
     """The parameter ``query`` in our language. 400 without one, as in Mailpit."""
     query = request.args.get("query", "").strip()
     if not query:
-        raise _Refused("Error: no search query")
-    return mailpit_query.translated(query)
+        raise Refused("Error: no search query")
+    return mailpit_query.translated(query, _zone())
 
 
-def _found(message_id: str) -> Summary:
+def _zone() -> str:
+    return request.args.get("tz", "")
+
+
+def found(message_id: str) -> Summary:
     """The mail of an id or of ``latest``. Aborts with 404 in Mailpit's words."""
     if message_id == "latest":
-        query = mailpit_query.translated(request.args.get("query", ""))
+        query = mailpit_query.translated(request.args.get("query", ""), _zone())
         newest = store().list(query, limit=1).messages
         if not newest:
-            raise NotFound(response=_text("Message not found", 404))
+            raise NotFound(response=plain("Message not found", 404))
         return newest[0]
     row = find(message_id)
     if row is None:
@@ -151,7 +153,7 @@ def _found(message_id: str) -> Summary:
     return row
 
 
-def _read(row: Summary) -> messages.Message:
+def read(row: Summary) -> messages.Message:
     source = store().source(row.id)
     if source is None:  # deleted meanwhile
         raise NotFound
@@ -179,28 +181,34 @@ def _page(query: str, start: int, limit: int) -> list[Summary]:
 @public
 def list_messages() -> ResponseReturnValue:
     """MessagesSummary of the mailbox; ``limit=0`` is all of it, whatever ``start`` says."""
-    start, limit = max(_number("start", 0), 0), _number("limit", LIMIT)
+    start, limit = max(number("start", 0), 0), number("limit", LIMIT)
     if limit == 0:
         start, limit = 0, _MAX_NUMBER
     counters = store().counters()
     rows = _page("", start, LIMIT if limit < 0 else limit)
-    return _json(wire.summaries(counters, (counters.total, counters.unread), start, rows))
+    return as_json(
+        wire.summaries(
+            counters, (counters.total, counters.unread), start, rows, tags.names(store())
+        )
+    )
 
 
 @bp.get("/api/v1/search")
 @public
 def search() -> ResponseReturnValue:
     """MessagesSummary of what ``query`` finds; ``limit=0`` is the counts alone."""
-    query = _searched()
-    start, limit = max(_number("start", 0), 0), _number("limit", LIMIT)
+    query = searched()
+    start, limit = max(number("start", 0), 0), number("limit", LIMIT)
     rows = _page(query, start, LIMIT if limit < 0 else limit)
-    return _json(wire.summaries(store().counters(), store().count(query), start, rows))
+    return as_json(
+        wire.summaries(store().counters(), store().count(query), start, rows, tags.names(store()))
+    )
 
 
 # Changes -----------------------------------------------------------------------------------------
 
 
-def _body() -> dict[str, Any]:
+def body() -> dict[str, Any]:
     """The request's JSON object by lower-case key, or form-encoded ``IDs`` and ``Read``.
 
     Empty without a body. Go reads keys in any letter case, and clients rely on it.
@@ -220,17 +228,17 @@ def _body() -> dict[str, Any]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise _Refused("The body is not a JSON object.")
+        raise Refused("The body is not a JSON object.")
     return {str(name).lower(): value for name, value in body.items()}
 
 
-def _ids(body: dict[str, Any]) -> list[str] | None:
+def ids_of(body: dict[str, Any]) -> list[str] | None:
     """The ids in *body*; None, which means all mails, for none and for an empty list."""
     ids = body.get("ids")
     if ids is None or ids == []:
         return None
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise _Refused("IDs is not a list of strings.")
+        raise Refused("IDs is not a list of strings.")
     return [one for one in ids if is_id(one)]
 
 
@@ -238,36 +246,36 @@ def _ids(body: dict[str, Any]) -> list[str] | None:
 @public
 def delete_messages() -> ResponseReturnValue:
     """Delete the mails of these ``IDs``; all mails without any."""
-    store().delete(ids=_ids(_body()))
-    return _text("ok")
+    store().delete(ids=ids_of(body()))
+    return plain("ok")
 
 
 @bp.delete("/api/v1/search")
 @public
 def delete_search() -> ResponseReturnValue:
     """Delete what ``query`` finds."""
-    query = _searched()
+    query = searched()
     if not query:
-        raise _Refused("Error: no search query")
+        raise Refused("Error: no search query")
     store().delete(query=query)
-    return _text("ok")
+    return plain("ok")
 
 
 @bp.put("/api/v1/messages")
 @public
 def put_messages() -> ResponseReturnValue:
     """Mark as ``Read`` (else unread) the mails of ``IDs``, or those ``Search`` finds, or all."""
-    body = _body()
-    ids, search, read = _ids(body), body.get("search") or "", body.get("read") or False
+    said = body()
+    ids, search, read = ids_of(said), said.get("search") or "", said.get("read") or False
     if not isinstance(search, str) or not isinstance(read, bool):
-        raise _Refused("Read is true or false, and Search is a string.")
+        raise Refused("Read is true or false, and Search is a string.")
     if ids is not None and search:
-        raise _Refused("Give IDs or Search, not both.")
-    query = mailpit_query.translated(search)
+        raise Refused("Give IDs or Search, not both.")
+    query = mailpit_query.translated(search, _zone())
     if search.strip() and not query:
-        raise _Refused("Error: no search query")
+        raise Refused("Error: no search query")
     store().mark(read=read, ids=ids, query=query or None)
-    return _text("ok")
+    return plain("ok")
 
 
 # One message -------------------------------------------------------------------------------------
@@ -277,24 +285,24 @@ def put_messages() -> ResponseReturnValue:
 @public
 def message(message_id: str) -> ResponseReturnValue:
     """A Message; marks it read."""
-    row = _found(message_id)
-    mail = _read(row)
+    row = found(message_id)
+    mail = read(row)
     mark_read(row)
-    return _json(wire.message(row, mail))
+    return as_json(wire.message(row, mail))
 
 
 @bp.get("/api/v1/message/<message_id>/headers")
 @public
 def message_headers(message_id: str) -> ResponseReturnValue:
     """The header fields by name."""
-    return _json(wire.header_object(_read(_found(message_id)).headers))
+    return as_json(wire.header_object(read(found(message_id)).headers))
 
 
 @bp.get("/api/v1/message/<message_id>/raw")
 @public
 def raw(message_id: str) -> ResponseReturnValue:
     """The bytes as they came; ``dl=1`` makes them a download."""
-    row = _found(message_id)
+    row = found(message_id)
     source = store().source(row.id)
     if source is None:
         raise NotFound
@@ -308,7 +316,7 @@ def raw(message_id: str) -> ResponseReturnValue:
 @public
 def part(message_id: str, part_id: str) -> ResponseReturnValue:
     """A part, decoded, with the type that its sender gave it, in a sandbox (BOX-2)."""
-    mail = _read(_found(message_id))
+    mail = read(found(message_id))
     content, kind = mail.part(part_id), mail.part_type(part_id) or ""
     if content is None:
         raise NotFound
@@ -330,8 +338,8 @@ def part(message_id: str, part_id: str) -> ResponseReturnValue:
 @public
 def view_html(message_id: str) -> ResponseReturnValue:
     """The HTML as sent, in a sandbox; ``cid:`` becomes the address of the part. Marks it read."""
-    row = _found(message_id)
-    mail = _read(row)
+    row = found(message_id)
+    mail = read(row)
     if not mail.html:
         raise NotFound
     mark_read(row)
@@ -346,10 +354,10 @@ def view_html(message_id: str) -> ResponseReturnValue:
 @public
 def view_text(message_id: str) -> ResponseReturnValue:
     """The text, or that of the HTML where there is none. Marks it read."""
-    row = _found(message_id)
-    mail = _read(row)
+    row = found(message_id)
+    mail = read(row)
     mark_read(row)
-    return _text(mail.text)
+    return plain(mail.text)
 
 
 @bp.get("/view/<message_id>")
@@ -357,57 +365,9 @@ def view_text(message_id: str) -> ResponseReturnValue:
 def view(message_id: str) -> ResponseReturnValue:
     """Mailpit's page of a message leads to ours; ``latest`` of an empty mailbox to the list."""
     try:
-        row = _found(message_id)
+        row = found(message_id)
     except NotFound:
         if message_id != "latest":
             raise
         return redirect(url_for("inbox.index"))
     return redirect(url_for("inbox.message", message_id=row.id))
-
-
-# The server --------------------------------------------------------------------------------------
-
-
-@bp.get("/api/v1/info")
-@public
-def info() -> ResponseReturnValue:
-    """AppInformation; what this process does not count, or others do, is 0."""
-    mails = store()
-    counters = mails.counters()
-    is_file = mails.url.get_backend_name() == "sqlite" and mails.url.database
-    file = Path(str(mails.url.database)) if is_file else None
-    return _json(
-        {
-            "Version": VERSION,
-            "LatestVersion": "disabled",
-            "Database": file.name if file else mails.url.get_backend_name(),
-            "DatabaseSize": file.stat().st_size if file and file.exists() else 0,
-            "Messages": counters.total,
-            "Unread": counters.unread,
-            "Tags": {},
-            "RuntimeStats": {
-                "Uptime": int(time.monotonic() - _STARTED),
-                "Memory": 0,
-                "MessagesDeleted": 0,
-                "SMTPAccepted": 0,
-                "SMTPAcceptedSize": 0,
-                "SMTPRejected": 0,
-                "SMTPIgnored": 0,
-            },
-        }
-    )
-
-
-@bp.get("/livez")
-@public
-def livez() -> ResponseReturnValue:
-    """The process answers."""
-    return _text("")
-
-
-@bp.get("/readyz")
-@public
-def readyz() -> ResponseReturnValue:
-    """The store answers; else 503."""
-    store().counters()
-    return _text("")

@@ -1,8 +1,7 @@
 """Mailpit's JSON objects (REST API v1, 1.30) made of ours. Keys and types are Mailpit's own.
 
 Differences, all on the side that its clients accept: empty lists of people are ``[]`` and never
-null; a message also carries ``Read``; ``Attachments`` of a summary counts pictures within the HTML
-as well, because the store counts them together. ``raw`` and the headers are of the bytes as sent,
+null; a message also carries ``Read``. ``raw`` and the headers are of the bytes as sent,
 to which Mailpit adds fields of its own.
 """
 
@@ -60,8 +59,8 @@ def summary(row: Summary) -> Object:
         "ReplyTo": people(row.reply_to),
         "Subject": row.subject,
         "Created": instant(row.received_at),
-        "Username": "",
-        "Tags": [],
+        "Username": row.username,
+        "Tags": list(row.tags),
         "Size": row.size,
         "Attachments": row.attachments,
         "Snippet": row.snippet,
@@ -69,7 +68,11 @@ def summary(row: Summary) -> Object:
 
 
 def summaries(
-    counters: Counters, matching: tuple[int, int], start: int, rows: Sequence[Summary]
+    counters: Counters,
+    matching: tuple[int, int],
+    start: int,
+    rows: Sequence[Summary],
+    tags: Sequence[str],
 ) -> Object:
     """A MessagesSummary; *matching* is how many the query finds, and how many of them unread."""
     return {
@@ -79,7 +82,7 @@ def summaries(
         "messages_count": matching[0],
         "messages_unread": matching[1],
         "start": start,
-        "tags": [],
+        "tags": list(tags),
         "messages": [summary(row) for row in rows],
     }
 
@@ -100,8 +103,8 @@ def message(row: Summary, mail: Message) -> Object:
         "Subject": mail.subject,
         "ListUnsubscribe": list_unsubscribe(mail.headers),
         "Date": instant(mail.date or row.received_at),
-        "Tags": [],
-        "Username": "",
+        "Tags": list(row.tags),
+        "Username": row.username,
         "Text": mail.text,
         "HTML": mail.html,
         "Size": row.size,

@@ -72,7 +72,7 @@ def test_a_summary_has_mailpits_keys_and_types(
             "Username": "",
             "Tags": [],
             "Size": len(source),
-            "Attachments": 1,
+            "Attachments": 0,
             "Snippet": "Good morning, Sam.",
         }
     ]
@@ -365,7 +365,7 @@ def test_put_marks(
         {"Read": "yes"},
         {"Search": ["x"]},
         {"Search": "subject:", "Read": True},
-        {"Search": "larger:1", "Read": True},
+        {"Search": "before:", "Read": True},
     ],
 )
 def test_put_refuses_what_it_cannot_mean(
