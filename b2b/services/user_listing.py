@@ -1,7 +1,7 @@
 """Finding people in a directory of any size: facets, search words, pages by key (scale.md, 1)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    tuple_,
     union_all,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -31,7 +32,7 @@ from b2b.models import (
     UserType,
     fold,
 )
-from b2b.models.base import LAST
+from b2b.models.base import LAST, Id
 from b2b.services import addresses, paging, permissions
 from b2b.services.paging import Cursor, Page
 from b2b.services.permissions import Action
@@ -64,6 +65,59 @@ def facet(
         | int(deleted) << 6
         | _SOURCES.index(source) << 7
     )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a facet says about everybody who has it."""
+
+    user_type: UserType
+    state: ExternalUserState | None
+    source: Source
+    enabled: bool
+    synced: bool
+    deleted: bool
+
+
+def facts_of(number: int) -> Facts:
+    """`facet` backwards."""
+    return Facts(
+        _TYPES[number & 3],
+        _STATES[number >> 2 & 3],
+        _SOURCES[number >> 7],
+        bool(number >> 4 & 1),
+        bool(number >> 5 & 1),
+        is_deleted(number),
+    )
+
+
+def facets_in(session: Session, tenant_id: UUID) -> Sequence[int]:
+    """The facets that occur in a tenant."""
+    return session.scalars(select(UserFacet.facet).where(UserFacet.tenant_id == tenant_id)).all()
+
+
+def by_name(
+    tenant_id: UUID,
+    numbers: Iterable[int],
+    *conditions: ColumnElement[bool],
+    after: Cursor | None = None,
+    limit: int,
+) -> Select[Any]:
+    """(key, id) of people of these facets who meet *conditions*, in the order of their names: an
+    ordered arm for each facet, of which no more is read than the page needs.
+    """
+    arms = []
+    for number in numbers:
+        arm = select(User.name_key.label("key"), User.id.label("id")).where(
+            User.tenant_id == tenant_id, User.facet == number, *conditions
+        )
+        if after is not None:
+            place: Any = tuple_(User.name_key, User.id)
+            arm = arm.where(place > tuple_(literal(after[0]), literal(after[1], Id)))
+        ordered = arm.order_by(User.name_key, User.id).limit(limit).subquery()
+        arms.append(select(ordered.c.key, ordered.c.id))
+    merged = union_all(*arms).subquery()
+    return select(merged.c.key, merged.c.id).order_by(merged.c.key, merged.c.id).limit(limit)
 
 
 def is_deleted(number: int) -> bool:
