@@ -8,6 +8,7 @@ from b2b.web import (
     admin,
     context,
     errors,
+    graph,
     headers,
     health,
     home,
@@ -47,6 +48,7 @@ def register(app: Flask) -> None:
         admin.bp,
     ):
         app.register_blueprint(blueprint)
+    graph.register(app)
     if app.config["INBOX"]:
         for blueprint in inbox_blueprints():
             app.register_blueprint(blueprint)
