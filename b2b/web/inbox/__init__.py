@@ -1,8 +1,9 @@
-"""The inbox at /mail: captured mail for testers, as pages and as Mailpit's API."""
+"""The inbox at /mail: captured mail for testers, as pages, as Mailpit's API and as our own."""
 
 from flask import Blueprint
 
 from b2b.web.inbox import (
+    api,
     mailpit,
     mailpit_checks,
     mailpit_events,
@@ -17,4 +18,4 @@ _OF_MAILPIT = (mailpit_checks, mailpit_events, mailpit_sending, mailpit_tags)
 
 def blueprints() -> list[Blueprint]:
     """What is registered where the inbox may run at all (threats.md, BOX-5)."""
-    return [pages.bp, mailpit.bp]
+    return [pages.bp, mailpit.bp, api.bp]

@@ -36,7 +36,12 @@ class Shown:
     url: str
     text: str
     what: str
-    is_invitation: bool
+    kind: str
+
+    @property
+    def is_invitation(self) -> bool:
+        """Whether it redeems an invitation of this installation."""
+        return self.kind == "invitation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +122,32 @@ def shown_links(mail: Message) -> list[Shown]:
 
 
 def _shown(link: Link) -> Shown:
-    is_invitation = link.url.startswith(links.absolute("/redeem?rd="))
-    return Shown(link.url, link.text, _what(link.url, is_invitation), is_invitation)
+    kind = kind_of(link.url)
+    return Shown(link.url, link.text, _what(link.url, kind), kind)
 
 
-def _what(url: str, is_invitation: bool) -> str:
-    if is_invitation:
-        return gettext("Invitation link")
+def kind_of(url: str) -> str:
+    """What a link is: invitation, block, installation, mail, telephone or web."""
+    if url.startswith(links.absolute("/redeem?rd=")):
+        return "invitation"
+    if url.startswith(links.absolute("/invitations/block")):
+        return "block"
     if url.startswith(links.absolute("/")):
+        return "installation"
+    scheme = url.partition(":")[0].lower()
+    return {"mailto": "mail", "tel": "telephone"}.get(scheme, "web")
+
+
+def _what(url: str, kind: str) -> str:
+    if kind == "invitation":
+        return gettext("Invitation link")
+    if kind == "block":
+        return gettext("Blocks further invitations")
+    if kind == "installation":
         return gettext("This installation")
-    if url.lower().startswith("mailto:"):
+    if kind == "mail":
         return gettext("E-mail address")
-    if url.lower().startswith("tel:"):
+    if kind == "telephone":
         return gettext("Telephone number")
     try:
         host = urlsplit(url).hostname
