@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -512,6 +512,30 @@ def _fill(connection: Connection, *, archive: Archive, store: Store, progress: P
             progress(f"{store.name}/{one['name']}", 0)
     store.upgrade(connection, "head")
     store.finish(connection, archive.made_at)
+
+
+def put_back(
+    archive: Archive, store: Store, connection: Connection, *, stays: Collection[Table] = ()
+) -> None:
+    """Put the rows of *archive* in the place of those behind *connection*, in its transaction,
+    while the program goes on. Tables in *stays* are left alone.
+
+    Raises BackupRefused unless the schema is the very one that the rows were kept under.
+    """
+    held = archive.stores[store.name]
+    if held["schema"] != _schema_of(store, connection):
+        raise BackupRefused("The rows were kept under another schema.")
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("PRAGMA defer_foreign_keys=ON"))
+    wanted = [one for one in store.tables if one not in stays]
+    for one in reversed(wanted):
+        connection.execute(one.delete())
+    kept = {one["name"]: one for one in held["tables"]}
+    for one in wanted:
+        told = kept[one.name]
+        target = table(one.name, *(column(name, _TYPES[kind]) for name, kind in told["columns"]))
+        for rows in archive.rows(store.name, told):
+            connection.execute(insert(target), rows)
 
 
 def _words(error: Exception) -> str:

@@ -13,6 +13,7 @@ from flask import Flask, current_app
 
 from b2b import clock, database, links
 from b2b.errors import Refused, StartRefused
+from b2b.test_double import state as test_double
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,10 +35,13 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
 
 def register(app: Flask) -> None:
     """Bind the commands to *app*."""
-    from b2b import operations
+    from b2b import inbox_commands, operations
+    from b2b.test_double import commands
 
     for command in (up, web, worker, sink, migrate, init, rotate_keys, reset):
         app.cli.add_command(command)
+    commands.register(app)
+    app.cli.add_command(inbox_commands.mail_commands)
     for more in (operations.make_backup, operations.restore, operations.key_commands):
         app.cli.add_command(more)
 
@@ -62,6 +66,11 @@ def up() -> None:
     database.migrate(config["DATABASE_URL"])
     server.certificate(config)
     made = demo.make_if_wanted(app)
+    test_double.look_again(app)
+    if made and test_double.of_app():
+        from b2b.test_double import snapshots
+
+        snapshots.take(config, snapshots.START)
     if not made:
         demo.follow_address(app)
     if not made and not demo.is_set_up():

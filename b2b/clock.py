@@ -3,7 +3,7 @@ move.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def _system() -> datetime:
@@ -11,10 +11,16 @@ def _system() -> datetime:
 
 
 _source: Callable[[], datetime] = _system
+_offset: Callable[[], timedelta] | None = None
 
 
 def now() -> datetime:
     """The present instant, aware and in UTC."""
+    return _source() if _offset is None else _source() + _offset()
+
+
+def unmoved() -> datetime:
+    """The present instant without the offset of `follow`."""
     return _source()
 
 
@@ -22,3 +28,9 @@ def use(source: Callable[[], datetime] | None) -> None:
     """Take the time from *source* from now on; None goes back to the system's clock."""
     global _source
     _source = source or _system
+
+
+def follow(offset: Callable[[], timedelta] | None) -> None:
+    """Be as far ahead as *offset* says each time; None: never asks anybody (production)."""
+    global _offset
+    _offset = offset

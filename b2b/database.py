@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, scoped_session
 
 from b2b.errors import StartRefused
+from b2b.files import ROOT
 from b2b.prepared import run
 
 _WRITE = "b2b_write"
@@ -25,7 +26,7 @@ WAL_PAGES = 8000
 """Pages of 4 KiB after which SQLite moves its log into the database: a page that changes with every
 commit is then written once where it would be written eight times with SQLite's own 1,000.
 """
-_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_MIGRATIONS = ROOT / "migrations"
 
 
 def engine_options(url: str, busy_timeout: float) -> dict[str, Any]:

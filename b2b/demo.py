@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +15,7 @@ from b2b import clock, database, demo_clients, links
 from b2b.actor import Actor
 from b2b.errors import StartRefused
 from b2b.extensions import db
+from b2b.files import ROOT
 from b2b.models import (
     Application,
     AppRole,
@@ -52,7 +52,7 @@ from b2b.services import (
 )
 
 FILE_NAME = "demo.json"
-_PICTURES = Path(__file__).parent.parent / "static" / "img" / "demo"
+_PICTURES = ROOT / "static" / "img" / "demo"
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 _WOODGROVE_COLOURS = {

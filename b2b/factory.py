@@ -11,12 +11,13 @@ from b2b import cli, database, links
 from b2b import web as edge
 from b2b.errors import StartRefused
 from b2b.extensions import babel, csrf, db, mail
+from b2b.files import ROOT
 from b2b.keys import Keyring
 from b2b.services import attempts, invitation_quotas, passwords, sign_in
+from b2b.test_double import state as test_double
 from b2b.web import context
 from config import Config
 
-ROOT = Path(__file__).parent.parent
 LANGUAGES = ["en", "ko"]
 
 
@@ -52,6 +53,7 @@ def build(config: Config) -> Flask:
     babel.init_app(app, locale_selector=context.choose_language)
     with app.app_context():
         database.prepare(db.engine)
+    test_double.install(app)
     edge.register(app)
     csrf.init_app(app)  # after the edge's hooks: an expired form is told under a correlation id
     cli.register(app)

@@ -38,7 +38,7 @@ def make_backup(file: Path, without_mail: bool, without_keys: bool, quiet: bool)
     """Write everything that a restore needs to FILE, while the program goes on running."""
     config = current_app.config
     database.require_current(config["DATABASE_URL"])
-    stores = [_directory(moved=False)] + ([] if without_mail else [_mail()])
+    stores = [directory_store(moved=False)] + ([] if without_mail else [_mail()])
     folder: Path = config["DATA_DIR"]
     own_keys = not (without_keys or config["SECRET_KEYS"])
     names = [DEMO, *([KEYS] if own_keys else [])]
@@ -77,7 +77,7 @@ def restore(file: Path, replace: bool, moved: bool, without_mail: bool, quiet: b
     config = current_app.config
     _require_stopped()
     with closing(Archive(file)) as archive, ExitStack() as replaced:
-        stores = [_directory(moved=moved)]
+        stores = [directory_store(moved=moved)]
         if "mail" in archive.stores and not without_mail and not _mail().is_in_memory:
             stores.append(_mail())
         for store in stores:
@@ -132,7 +132,8 @@ def _write_private(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _directory(*, moved: bool) -> Store:
+def directory_store(*, moved: bool) -> Store:
+    """The directory's database; *moved*: nothing in it has ended since it was kept."""
     config = current_app.config
     timeout = 30.0
 

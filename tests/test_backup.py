@@ -476,7 +476,7 @@ def test_a_damaged_file_is_refused_and_nothing_is_touched(
 
 def store_of(other: Elsewhere) -> backup.Store:
     with other.app.app_context():
-        return operations._directory(moved=False)
+        return operations.directory_store(moved=False)
 
 
 def altered(source: Path, target: Path, name: str, change: Callable[[bytes], bytes]) -> None:
@@ -533,7 +533,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(
     file = tmp_path / "old.backup"
     with app.app_context():
         store = dataclasses.replace(
-            operations._directory(moved=True),
+            operations.directory_store(moved=True),
             tables=[t for t in old.sorted_tables if t.name != "alembic_version"],
         )
         names = {"keys.json": app.config["DATA_DIR"] / "keys.json"}

@@ -7,7 +7,7 @@ import enum
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, String
+from sqlalchemy import BigInteger, Float, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from b2b.models.base import Base, Id, UTCDateTime, enum_type
@@ -47,7 +47,7 @@ class FaultRule(Base):
     path: Mapped[str] = mapped_column(String(512))
     """The beginning of the path, or a pattern of the whole path where it holds `*`."""
     method: Mapped[str | None] = mapped_column(String(16))
-    share: Mapped[float] = mapped_column(default=1.0)
+    share: Mapped[float] = mapped_column(Float, default=1.0)
     """Of the requests that match, from above 0 to 1."""
     status: Mapped[int | None]
     retry_after: Mapped[int | None]

@@ -21,6 +21,7 @@ from b2b.web import (
     redeem,
     setup,
     sign_in,
+    test_double,
 )
 from b2b.web import filters as _filters
 from b2b.web.inbox import blueprints as inbox_blueprints
@@ -54,3 +55,4 @@ def register(app: Flask) -> None:
             app.register_blueprint(blueprint)
     if app.config["DEMO"]:
         app.register_blueprint(demo_app.bp)
+    test_double.register(app)  # last: its faults come before everything else

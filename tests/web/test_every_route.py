@@ -44,13 +44,16 @@ PUBLIC = {
     "graph.serve",
 }  # fmt: skip
 """Whoever adds a public page adds it here, knowingly (threats.md, 1: deny by default)."""
-PUBLIC_ROOMS = {"inbox", "mailpit", "demo_app"}
-"""A test system's captured mail and applications; not registered in production (threats.md, BOX-5).
+PUBLIC_ROOMS = {"inbox", "inbox_api", "mailpit", "demo_app", "test_double"}
+"""A test system's captured mail, applications and tools; not registered in production (threats.md,
+BOX-5).
 """
 CACHED = {"static", "home.brand", "home.logo", "identity_platform.discovery"}
 CACHED |= {"identity_platform.keys", "identity_platform.discovery_v1"}
 WITHOUT_TOKEN = (
     "mailpit.",
+    "inbox_api.",
+    "test_double.",
     "preferences.block_at_once",
     "identity_platform.token",
     "identity_platform.userinfo",

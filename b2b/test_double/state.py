@@ -1,0 +1,148 @@
+"""Whether the test tools are on, and how every process learns at once what they were told.
+
+What they are told is rows in the database. A small file beside it changes with them: comparing its
+sixteen bytes is all that a process does until there is news.
+"""
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from flask import Flask, current_app
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from b2b import clock, links
+from b2b.errors import StartRefused
+from b2b.extensions import db
+from b2b.services import replication, test_double
+from b2b.services.test_double import State
+from b2b.worker import transaction
+
+log = logging.getLogger(__name__)
+
+_BELL = "test-double.turn"
+_MARK = "demo.json"
+_EXTENSION = "b2b_test_double"
+_PLAIN = State()
+
+
+def is_possible(config: Mapping[str, Any]) -> bool:
+    """Whether the test tools may be on in an installation with these settings: never in production,
+    nor where others can reach them.
+    """
+    return bool(
+        (config["TEST_DOUBLE"] or config["DEMO"])
+        and not config["PRODUCTION"]
+        and not config["TRUSTED_PROXIES"]
+        and links.is_loopback(config["HOST"])
+    )
+
+
+class Double:
+    """The test tools of one process."""
+
+    def __init__(self, config: Mapping[str, Any], engine: Engine) -> None:
+        self._wanted = bool(config["TEST_DOUBLE"])
+        self._folder: Path = config["DATA_DIR"]
+        self._engine = engine
+        self._bell: int | None = None
+        self._heard: bytes | None = None
+        self._state = _PLAIN
+        self._turn = threading.Lock()
+        self.is_on = False
+        """Whether this is a demo, or was started as a test double."""
+
+    def look(self) -> None:
+        """Find out whether this is a test double, and follow what it is told from then on."""
+        self.is_on = self._wanted or (self._folder / _MARK).exists()
+        if self.is_on and self._bell is None:
+            path = self._folder / _BELL
+            self._bell = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        clock.follow(self._offset if self.is_on else None)
+        replication.configure(self._lag if self.is_on else None)
+
+    def _offset(self) -> timedelta:
+        return self.state().offset
+
+    def _lag(self) -> timedelta:
+        return self.state().visible_after
+
+    def state(self) -> State:
+        """How things stand; looks into the database only when the bell has rung."""
+        if self._bell is None:
+            return _PLAIN
+        rung = os.pread(self._bell, 16, 0)
+        if rung == self._heard:
+            return self._state
+        with self._turn:
+            if rung == self._heard:
+                return self._state
+            # The bell was read before the rows: what comes in between is heard the next time.
+            try:
+                with self._engine.connect() as connection:
+                    self._state = test_double.read(connection)
+                self._heard = rung
+            except SQLAlchemyError:
+                # No schema yet, or a database that is away: as things stood, and again next time.
+                log.debug("the test tools' rows cannot be read")
+        return self._state
+
+    def ring(self) -> None:
+        """Let every process look; after the commit."""
+        assert self._bell is not None
+        os.pwrite(self._bell, secrets.token_bytes(16), 0)
+
+
+def install(app: Flask) -> None:
+    """Give *app* its test tools, where its settings allow any."""
+    clock.follow(None)
+    replication.configure(None)
+    if not is_possible(app.config):
+        return
+    with app.app_context():
+        double = Double(app.config, db.engine)
+    app.extensions[_EXTENSION] = double
+    double.look()
+
+
+def of_app() -> Double | None:
+    """The test tools of this app if they are on."""
+    double = cast(Double | None, current_app.extensions.get(_EXTENSION))
+    return double if double is not None and double.is_on else None
+
+
+def look_again(app: Flask) -> None:
+    """The demo may have been made since the app was built."""
+    double = app.extensions.get(_EXTENSION)
+    if double is not None:
+        double.look()
+
+
+def required() -> Double:
+    """The test tools. Raises StartRefused where there are none."""
+    double = of_app()
+    if double is None:
+        raise StartRefused(
+            "The test tools are off here: they belong to the demo, or to TEST_DOUBLE=1 on a "
+            "loopback address, and never to production."
+        )
+    return double
+
+
+@contextmanager
+def telling(
+    writing: Callable[[], AbstractContextManager[Session]] = transaction,
+) -> Iterator[Session]:
+    """A transaction that tells the test tools something; every process knows when it is left."""
+    double = required()
+    with writing() as session:
+        yield session
+    double.ring()
