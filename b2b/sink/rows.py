@@ -22,7 +22,19 @@ _IN_BRACKETS = re.compile(r"<([^<>]+)>")
 _PEOPLE = ("from", "to", "cc", "reply-to")
 
 
-@dataclass(frozen=True, slots=True)
+def new_id() -> str:
+    """A public id: 22 characters of [0-9A-Za-z], 128 random bits, shaped as Mailpit's."""
+    random = os.urandom(16)
+    letters = []
+    for half in (random[:8], random[8:]):
+        number = int.from_bytes(half)
+        for _ in range(11):  # 62 ** 11 is more than 2 ** 64
+            number, at = divmod(number, 62)
+            letters.append(_ALPHABET[at])
+    return "".join(letters)
+
+
+@dataclass(slots=True)
 class Arrival:
     """A mail as handed over: the envelope, and the bytes exactly as sent (dots unstuffed).
 
@@ -37,6 +49,7 @@ class Arrival:
     packed: bytes | None = None
     username: str = ""
     conversation: str | None = None
+    id: str = field(default_factory=new_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +92,6 @@ class Indexed(NamedTuple):
     tags: tuple[str, ...]
 
 
-def new_id() -> str:
-    """A public id: 22 characters of [0-9A-Za-z], 128 random bits, shaped as Mailpit's."""
-    number = int.from_bytes(os.urandom(16))
-    letters = []
-    for _ in range(22):
-        number, at = divmod(number, 62)
-        letters.append(_ALPHABET[at])
-    return "".join(letters)
-
-
 def packer() -> "zlib._Compress":
     """What packs a source, in pieces; ``unpacked`` reads it."""
     return zlib.compressobj(1)
@@ -113,7 +116,7 @@ def of_arrival(arrival: Arrival) -> dict[str, Any]:
     blind = headers.first(found, "bcc")
     subject = headers.one_line(headers.decode_words(headers.first(found, "subject")))[:MAX_SUBJECT]
     return {
-        "id": new_id(),
+        "id": arrival.id,
         "received_at": arrival.received_at,
         "envelope_sender": headers.one_line(arrival.sender),
         "size": len(arrival.source),

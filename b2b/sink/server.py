@@ -4,11 +4,17 @@ import asyncio
 import errno
 import logging
 import signal
+import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
-from b2b.sink.smtp import Session, SinkSettings
+from b2b.sink import faults
+from b2b.sink.faults import Greylist, Rule
+from b2b.sink.retention import Limits
+from b2b.sink.settings import SinkSettings
+from b2b.sink.smtp import Session
 from b2b.sink.store import Store
 from b2b.sink.writer import Writer
 
@@ -18,7 +24,22 @@ SWEEP = 0.2
 """Seconds between looks at the deadlines and at the stop event."""
 
 
-class PortInUse(Exception):
+class CannotServe(Exception):
+    """A sink cannot be started as it is set up; the text says why."""
+
+
+class NoCertificate(CannotServe):
+    """TLS is asked for and there is no certificate to show, or none that can be read."""
+
+    def __init__(self, why: str = "none is set") -> None:
+        super().__init__(f"The sink has no certificate for TLS: {why}.")
+
+
+class BadUsersFile(CannotServe):
+    """The file of those who may send cannot be used."""
+
+
+class PortInUse(CannotServe):
     """Another program listens on that address."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -44,7 +65,8 @@ def run(
         ready: called with the port once mail is taken.
 
     Raises:
-        PortInUse: another program listens there.
+        CannotServe: another program listens there, or a certificate or a file cannot be used.
+        BadRule: the file of faults has a rule that cannot be obeyed.
         StoreIsNewer: a later version of this program wrote the store.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -68,14 +90,18 @@ async def serve(
 ) -> None:
     """``run`` inside a loop that is already running."""
     library_log = logging.getLogger("mail.log")
-    if library_log.level == logging.NOTSET:  # it writes every address at level INFO
-        library_log.setLevel(logging.WARNING)
+    if library_log.level == logging.NOTSET:
+        # It writes every address at level INFO, and warns at each sign-in of its own attributes.
+        library_log.setLevel(logging.ERROR)
     loop = asyncio.get_running_loop()
     store = Store.open(settings.store_url)
     try:
-        sink = Sink(settings, Writer(store))
-        server = await _listen(loop, sink)
-        port = server.sockets[0].getsockname()[1]
+        if settings.faults_file is not None:
+            faults.replace(store, "file", faults.read_file(settings.faults_file), wait=False)
+        sink = Sink(settings, store)
+        sink.obey(faults.rules(store))
+        servers = await _listen(loop, sink)
+        port = servers[0].sockets[0].getsockname()[1]
         stopping = asyncio.Event()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,41 +117,97 @@ async def serve(
                     await asyncio.wait_for(stopping.wait(), SWEEP)
                 except TimeoutError:
                     continue
-            server.close()
+            for server in servers:
+                server.close()
             await sink.finish()
         finally:
             # Blocks this loop's own thread no longer than one commit.
             await loop.run_in_executor(None, sink.writer.close)
             await sink.part()
-            server.close()
+            for server in servers:
+                server.close()
     finally:
         store.close()
     log.info("sink stopped")
 
 
-async def _listen(loop: asyncio.AbstractEventLoop, sink: "Sink") -> asyncio.Server:
+async def _listen(loop: asyncio.AbstractEventLoop, sink: "Sink") -> list[asyncio.Server]:
+    """The server on the usual port, then the one where TLS begins at once, if wanted."""
     settings = sink.settings
-    template = Session.template(sink)
+    context = _context(settings)
+    template = Session.template(sink, context)
+    places: list[tuple[int, ssl.SSLContext | None]] = [(settings.port, None)]
+    if settings.tls_port is not None:
+        if context is None:
+            raise NoCertificate
+        places.append((settings.tls_port, context))
+    servers: list[asyncio.Server] = []
     try:
-        return await loop.create_server(
-            template.connected, settings.host, settings.port, backlog=512
-        )
+        for port, secured in places:
+            made = loop.create_server(
+                template.connected, settings.host, port, backlog=512, ssl=secured
+            )
+            servers.append(await made)
     except OSError as error:
+        for server in servers:
+            server.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortInUse(settings.host, settings.port) from error
+            raise PortInUse(settings.host, port) from error
         raise
+    return servers
+
+
+def _context(settings: SinkSettings) -> ssl.SSLContext | None:
+    if settings.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise NoCertificate(str(error)) from error
+    return context
+
+
+def read_users(path: Path) -> dict[str, str]:
+    """Names and passwords of a file with lines of ``name:password``; # begins a comment.
+
+    Raises:
+        BadUsersFile: it cannot be read, or a line has no colon.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise BadUsersFile(f"The users’ file {path.name} cannot be read: {error}") from error
+    users = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, password = line.partition(":")
+        if not colon or not name:
+            raise BadUsersFile(f"{path.name}, line {number}: “name:password” is expected.")
+        users[name] = password
+    return users
 
 
 class Sink:
     """What the connections of one server share."""
 
-    def __init__(self, settings: SinkSettings, writer: Writer) -> None:
+    def __init__(self, settings: SinkSettings, store: Store) -> None:
         self.settings = settings
-        self.writer = writer
+        limits = Limits(settings.keep_mails, settings.keep_bytes, settings.keep_for)
+        self.writer = Writer(store, limits=limits, obey=self.obey)
+        self.users = None if settings.users_file is None else read_users(settings.users_file)
+        self.faults: Sequence[Rule] = ()
+        self.greylist = Greylist()
         self.held_bytes = 0
         self.stopping = False
         # In order of connecting, so the oldest comes first.
         self.sessions: dict[Session, None] = {}
+
+    def obey(self, rules: Sequence[Rule]) -> None:
+        """From now on, commit faults by these rules; called from any thread."""
+        self.faults = tuple(rules)
 
     def admit(self, session: Session) -> None:
         """Take a new connection in; at a cap the oldest without a transaction goes, or this one."""
@@ -163,7 +245,7 @@ class Sink:
                 # It was told and does not read: what is left to say is dropped.
                 if now - session.seen > self.settings.idle_timeout:
                     session.abort()
-            elif session.committing:
+            elif session.is_held:
                 session.seen = now
             else:
                 if session.heard and session.reading_data:

@@ -1,421 +1,754 @@
 """The SMTP side: takes any mail from anyone, within limits, and says 250 once it is on disk.
 
-It has no way of sending. Of aiosmtpd it keeps the commands; reading is its own, because the stock
-one takes a step per line and buffers a line without end whatever the size limit says.
+It has no way of sending. Of aiosmtpd it keeps what is seldom or has many corners: AUTH, odd
+addresses and parameters, VRFY, HELP. What every mail needs is answered as its octets come, without
+a task or a stream in between, because the stock way takes a step per line and buffers a line
+without end whatever the size limit says.
 """
 
 import asyncio
-import copy
+import hmac
 import logging
 import re
-import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import ssl
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
-from aiosmtpd.smtp import SMTP, Envelope
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 from aiosmtpd.smtp import Session as Peer
 
-from b2b.sink import rows
-from b2b.sink.store import Arrival
+from b2b.sink import faults
+from b2b.sink.content import Content
+from b2b.sink.refusals import MAX_SOURCE, Refusal
+from b2b.sink.rows import Arrival
+from b2b.sink.settings import SinkSettings
 from b2b.sink.writer import NotKept
 
 if TYPE_CHECKING:
     from b2b.sink.server import Sink
 
+__all__ = ["Session", "SinkSettings"]
+
 log = logging.getLogger(__name__)
 
 STREAM_LIMIT = 64 * 1024
-"""What is read at a time; asyncio holds up to twice as much of each connection."""
-
-FLUSHED = 4 * 1024
-"""Octets in a piece from which on it is packed at once; smaller ones are worth more together."""
-
-END_MARK = b"\r\n.\r\n"
+"""Octets held of what cannot be answered yet; then the client has to wait."""
 
 MAX_COMMAND = 2_048
 """Octets of a command line. RFC 5321 asks for 512, RFC 6531 for more; long addresses fit."""
 
-OVERRUN = 64 * 1024
-"""How far beyond the size limit a mail is read to its end, to be refused politely."""
+MAX_LINE = 8 * 1024
+"""Octets without a line end after which a client is no client."""
 
 MAX_UNKNOWN_COMMANDS = 5
+MAX_FAILED_SIGN_INS = 5
 
-# The usual address; what does not match goes through the standard library's parser, ten times
-# slower.
-_PLAIN = re.compile(r"<([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)>(?: (.*))?\Z", re.ASCII)
+MAX_NOTED = 500
+"""Lines of a conversation that are kept, and characters of each."""
+
+PACK_AFTER = 0.0005
+"""Seconds that a mail waits for its next octets before those that are here are packed."""
+
+HANDSHAKE = 30.0
+
+# What a session waits for.
+_COMMIT, _FAULT, _TALK, _BLOCKED, _PACE = 1, 2, 4, 8, 16
+
+# The usual command; what does not match is left to aiosmtpd, which is ten times slower.
+_ADDRESS = rb"([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)"
+_MAIL = re.compile(
+    rb"FROM:<" + _ADDRESS + rb">((?: (?:SIZE=\d{1,12}|BODY=7BIT|BODY=8BITMIME|SMTPUTF8))*) *\Z",
+    re.IGNORECASE,
+)
+_RCPT = re.compile(rb"TO:<" + _ADDRESS + rb"> *\Z", re.IGNORECASE)
+_SIZE = re.compile(rb"SIZE=(\d+)", re.IGNORECASE)
 _UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class SinkSettings:
-    """What a sink is run with. Sizes in octets, times in seconds.
+class _Hooks:
+    """What aiosmtpd asks once it has understood a command."""
 
-    Args:
-        port: 0 takes any free port, which ``ready`` is told.
-        store_url: see ``Store``.
-        max_held_bytes: content of unfinished mails over all connections; above it senders get 452.
-        max_connections: at the cap the oldest connection without a transaction makes room.
-        max_per_peer: the same for one address; loopback is exempt.
-        idle_timeout: without a command, or within DATA without an octet.
-        transaction_timeout: from MAIL to the end of DATA.
-        grace: how long transactions under way are waited for when stopping.
-        hostname: what the sink calls itself.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 1025
-    store_url: str = "sqlite:///mail.sqlite3"
-    max_message_bytes: int = 10 * 1024 * 1024
-    max_held_bytes: int = 64 * 1024 * 1024
-    max_recipients: int = 100
-    max_connections: int = 100
-    max_per_peer: int = 20
-    idle_timeout: float = 60
-    transaction_timeout: float = 300
-    grace: float = 5
-    hostname: str = "localhost"
-
-
-class _Recipients:
-    """aiosmtpd's hook for RCPT; the only one used."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    async def handle_MAIL(
+        self, server: "Session", peer: Peer, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        refused = await server.met("mail", sender=address)
+        return refused or server.begin(address)
 
     async def handle_RCPT(
-        self, server: SMTP, peer: Peer, envelope: Envelope, address: str, options: list[str]
+        self, server: "Session", peer: Peer, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if len(envelope.rcpt_tos) >= self.limit:
-            return "452 4.5.3 Too many recipients, send the rest separately"
         if address == "<>":
             return "553 5.1.3 A recipient needs an address"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-
-class _Reader(asyncio.StreamReader):
-    """A stream that also gives what is there already, which ``readuntil`` holds back."""
-
-    _buffer: bytearray
-
-    async def read_towards(self, mark: bytes, tail: bytes) -> bytes:
-        """At least one octet and at most those up to the end of ``mark``, which may have begun in
-        ``tail``, the octets read before. Raises IncompleteReadError at the end of the stream.
-        """
-        if not self._buffer:
-            if self.at_eof():
-                raise asyncio.IncompleteReadError(b"", None)
-            await self._wait_for_data("read_towards")  # type: ignore[attr-defined]  # inherited
-            return await self.read_towards(mark, tail)
-        seen = tail[-len(mark) + 1 :]
-        at = (seen + self._buffer).find(mark)
-        end = len(self._buffer) if at < 0 else at + len(mark) - len(seen)
-        piece = bytes(self._buffer[:end])
-        del self._buffer[:end]
-        self._maybe_resume_transport()  # type: ignore[attr-defined]  # inherited
-        return piece
+        refused = await server.met("rcpt", recipients=[address])
+        return refused or server.add_recipient(address)
 
 
 class Session(SMTP):
     """One connection. ``Session.template`` is built once per sink, ``connected`` copies it."""
 
-    _reader: _Reader
-    _writer: asyncio.StreamWriter
+    # Set by template() and connected(), so that the constructor's signature stays aiosmtpd's.
+    sink: "Sink"
+    settings: SinkSettings
+    users: Mapping[str, str] | None
     transport: asyncio.Transport | None
+    envelope: Envelope
+    session: Peer
 
     @classmethod
-    def template(cls, sink: "Sink") -> "Session":
+    def template(cls, sink: "Sink", context: ssl.SSLContext | None = None) -> "Session":
         """The session that others are copies of: aiosmtpd's constructor inspects every member."""
         settings = sink.settings
         made = cls(
-            _Recipients(settings.max_recipients),
+            _Hooks(),
             data_size_limit=settings.max_message_bytes,
             enable_SMTPUTF8=True,
             hostname=settings.hostname,
             ident="ESMTP",
+            tls_context=context,
+            # A test network: whoever wants TLS for passwords asks for it.
+            auth_require_tls=False,
+            authenticator=_authenticate,
             loop=asyncio.get_running_loop(),
         )
         made.sink = sink
         made.settings = settings
+        made.users = sink.users
+        made._auth_required = sink.users is not None
         # Deadlines are kept by the sink's sweep; aiosmtpd only wants something to cancel.
         made._timeout_handle = made.loop.call_later(0, lambda: None)
+        made._banner = f"220 {settings.hostname} {made.__ident__}"
+        made._extensions = {
+            is_secure: _extensions(settings, offers_tls=context is not None and not is_secure)
+            for is_secure in (False, True)
+        }
+        made.transport = None
+        made._is_secure = made._eof = made._is_paused = False
+        made._waits = made._pace = made._unknown = made._failed = 0
+        made._buffer = b""
+        made._username = ""
+        made._content = made._kept = made._timer = made._task = made._replied = None
+        made._begun = 0
+        made.seen = made.transaction_since = 0.0
+        made.heard = made.is_closing = False
         return made
 
     def connected(self) -> "Session":
         """A session for a new connection."""
-        made = copy.copy(self)
-        asyncio.StreamReaderProtocol.__init__(
-            made,
-            _Reader(limit=STREAM_LIMIT, loop=self.loop),
-            made._cb_client_connected,
-            loop=self.loop,
-        )
-        made.since = made.seen = made.transaction_since = self.loop.time()
-        made.heard = made.reading_data = made.committing = False
+        made = Session.__new__(Session)
+        made.__dict__.update(self.__dict__)
+        made.seen = made.transaction_since = self.loop.time()
+        made._noted = []
         return made
 
-    # Set by template() and connected(), so that the constructor's signature stays aiosmtpd's.
-    sink: "Sink"
-    settings: SinkSettings
-    since: float
+    _banner: str
+    _extensions: dict[bool, str]
+    _is_secure: bool
+    _eof: bool
+    _is_paused: bool
+    _waits: int
+    _pace: int
+    _unknown: int
+    _failed: int
+    _buffer: bytes
+    _username: str
+    _content: Content | None
+    """The mail that is being read."""
+    _kept: Content | None
+    """The mail that is being committed."""
+    _timer: asyncio.TimerHandle | None
+    _task: "asyncio.Task[None] | None"
+    _replied: str | None
+    _begun: int
+    """How many lines of the conversation come before the first mail."""
+    _noted: list[str]
     seen: float
     transaction_since: float
     heard: bool
-    reading_data: bool
-    committing: bool
+    is_closing: bool
+    """Nothing more will be read from this connection."""
 
     # --- the connection ---------------------------------------------------------------------------
 
     @property
     def in_transaction(self) -> bool:
         """Whether a MAIL command has been accepted and its mail is not dealt with yet."""
-        return bool(self.envelope and self.envelope.mail_from)
+        return bool(self.envelope.mail_from)
+
+    @property
+    def reading_data(self) -> bool:
+        """Whether the octets that come are those of a mail."""
+        return self._content is not None
+
+    @property
+    def committing(self) -> bool:
+        """Whether a mail has ended and is not answered yet."""
+        return bool(self._waits & _COMMIT)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is the sink that lets the client wait, for a commit or for a fault."""
+        return bool(self._waits & (_COMMIT | _FAULT | _PACE))
 
     @property
     def address(self) -> str:
         """The peer's IP address, or an empty string."""
-        peer = self.session.peer if self.session else None
+        peer: object = self.session.peer
         return str(peer[0]) if isinstance(peer, tuple) else ""
 
-    @property
-    def is_closing(self) -> bool:
-        """Whether nothing more will be read from this connection."""
-        return self.transport is None or self.transport.is_closing()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        # uvloop’s transports are of no class of asyncio’s.
+        self.transport = cast(asyncio.Transport, transport)
+        self.session = Peer(self.loop)
+        self.session.peer = transport.get_extra_info("peername")
+        self.envelope = Envelope()
+        if transport.get_extra_info("sslcontext") is not None:
+            self._secured()
         self.sink.admit(self)
+        if not self.is_closing:
+            self._at("connect", lambda: self._say(self._banner))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.sink.forget(self)
-        super().connection_lost(error)
+        self.is_closing = True
+        self.transport = None
+        self._buffer = b""
+        if self._content is not None:
+            self._content.release()
+            self._content = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._reader.feed_eof()
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
-        super().data_received(data)
+        if self._waits & _TALK:
+            self._reader.feed_data(data)
+            if len(self._reader._buffer) > STREAM_LIMIT:  # type: ignore[attr-defined]
+                self._pause()
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if self._pace:
+            self._wait(_PACE, len(data) / self._pace, None)
+            self._pause()
+        self._advance()
 
     def eof_received(self) -> bool | None:
         """The client may close its side after the final dot and still read the answer."""
-        return asyncio.StreamReaderProtocol.eof_received(self)
+        self._eof = True
+        if self._waits & _TALK:
+            self._reader.feed_eof()
+        return bool(self._waits) and not self._is_secure
+
+    def pause_writing(self) -> None:
+        """The client does not read; it is answered no more until it does."""
+        self._waits |= _BLOCKED
+
+    def resume_writing(self) -> None:
+        self._go_on(_BLOCKED)
 
     def dismiss(self, reply: str) -> None:
         """Say ``reply`` and close."""
-        if self.transport is not None and not self.is_closing:
-            self.transport.write(reply.encode("ascii") + b"\r\n")
+        if not self.is_closing:
+            self._say(reply)
+            self._close()
+
+    def _close(self) -> None:
+        self.is_closing = True
+        if self.transport is not None:
             self.transport.close()
 
     def abort(self) -> None:
         """Close without waiting for what is still to be sent."""
+        self.is_closing = True
         if self.transport is not None:
             self.transport.abort()
+
+    def _pause(self) -> None:
+        if not self._is_paused and self.transport is not None and not self.is_closing:
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def _wait(self, what: int, seconds: float, then: Callable[[], None] | None) -> None:
+        self._waits |= what
+
+        def over() -> None:
+            self._timer = None
+            if then is not None and not self.is_closing:
+                then()
+            self._go_on(what)
+
+        self._timer = self.loop.call_later(seconds, over)
+
+    def _go_on(self, what: int) -> None:
+        self._waits &= ~what
+        self.seen = self.loop.time()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Answer what has come, as far as nothing has to be waited for."""
+        while self._buffer and not self._waits and not self.is_closing:
+            if self._content is not None:
+                octets, self._buffer = self._buffer, b""
+                rest = self._content.take(octets)
+                if rest is not None:
+                    self._buffer = rest
+                    self._ended(self._content)
+                elif self._content.is_endless:
+                    self._refuse("content", "552 5.3.4 Message too large", close=True)
+                else:
+                    if self._timer is None:
+                        self._timer = self.loop.call_later(PACK_AFTER, self._pack)
+                    break
+            else:
+                line, end, rest = self._buffer.partition(b"\n")
+                if not end:
+                    if len(line) > MAX_LINE:
+                        self.dismiss("500 5.5.2 Command line too long")
+                    break
+                self._buffer = rest
+                self._command(line[:-1] if line.endswith(b"\r") else line)
+            if self.sink.stopping:
+                self.sink.between_commands(self)
+        if self._waits:
+            if len(self._buffer) > STREAM_LIMIT:
+                self._pause()
+            return
+        if self._is_paused and self.transport is not None and not self.is_closing:
+            self._is_paused = False
+            self.transport.resume_reading()
+        if self._eof:
+            self._close()
+
+    def _pack(self) -> None:
+        self._timer = None
+        if self._content is not None:
+            self._content.pack()
+
+    def _say(self, reply: str) -> None:
+        if self.transport is None or self.is_closing:
+            return
+        self._note("S: ", reply)
+        self.transport.write(reply.encode("utf-8", "replace") + b"\r\n")
+
+    def _note(self, whose: str, line: str) -> None:
+        noted = self._noted
+        if len(noted) < MAX_NOTED:
+            noted.append(whose + (line if len(line) < MAX_NOTED else line[:MAX_NOTED] + " …"))
+
+    def _conversation(self) -> str:
+        """What was said in the transaction that ends here, with how the connection began."""
+        text = "\n".join(self._noted)
+        del self._noted[self._begun :]
+        return text.replace("\x00", " ")
+
+    # --- faults on purpose ------------------------------------------------------------------------
+
+    def _at(self, stage: str, go: Callable[[], None], **known: Any) -> None:
+        """Do ``go``, unless a rule has something against it at this stage."""
+        if not self.sink.faults:
+            go()
+            return
+        refused, delay = self._judged(stage, **known)
+        if refused:
+            self._turn_down(stage, refused)
+        elif delay:
+            self._wait(_FAULT, delay, go)
+        elif not self.is_closing:
+            go()
+
+    async def met(self, stage: str, **known: Any) -> str:
+        """The same for commands that aiosmtpd understands: the reply of a rule, or nothing."""
+        if not self.sink.faults:
+            return ""
+        refused, delay = self._judged(stage, **known)
+        if delay:
+            await asyncio.sleep(delay)
+        if refused:
+            self._record(stage, refused)
+        return refused
+
+    def _judged(
+        self, stage: str, sender: str | None = None, recipients: list[str] | None = None
+    ) -> tuple[str, float]:
+        """A reply that refuses, or the seconds to wait; both empty to go on."""
+        sender = (self.envelope.mail_from or "") if sender is None else sender
+        recipients = self.envelope.rcpt_tos if recipients is None else recipients
+        rule = faults.find(self.sink.faults, stage, sender, recipients)
+        if rule is None:
+            return "", 0
+        self._note("S: ", f"({rule.action} on purpose)")
+        match rule.action:
+            case "reject":
+                return rule.reply, 0
+            case "delay":
+                return "", rule.milliseconds / 1000
+            case "slow":
+                self._pace = rule.bytes_per_second
+            case "drop":
+                self._record(stage, "(dropped)")
+                self.abort()
+            case "greylist":
+                who = (self.address, sender.lower(), "\n".join(recipients).lower())
+                seconds = rule.milliseconds / 1000
+                if not self.sink.greylist.lets_pass(who, seconds, self.loop.time()):
+                    return f"451 {rule.words or '4.7.1 Greylisted, come again later'}", 0
+        return "", 0
+
+    def _turn_down(self, stage: str, reply: str) -> None:
+        if stage in ("mail", "rcpt", "data", "content"):
+            self._refuse(stage, reply, close=reply.startswith("421"))
+        elif stage == "connect" or reply.startswith("421"):
+            self.dismiss(reply)
+        else:
+            self._say(reply)
+
+    def _refuse(self, stage: str, reply: str, *, close: bool = False) -> None:
+        """Answer ``reply`` and keep what was refused, apart from the mail."""
+        if close:
+            self.dismiss(reply)
+        else:
+            self._say(reply)
+        self._record(stage, reply)
+        if stage == "content":
+            self._end_transaction()
+
+    def _record(self, stage: str, reply: str) -> None:
+        content = self._content
+        self.sink.writer.refuse(
+            Refusal(
+                stage=stage,
+                reply=reply,
+                sender=self.envelope.mail_from or "",
+                recipients=list(self.envelope.rcpt_tos),
+                size=content.total if content else 0,
+                source=content.start(MAX_SOURCE) if content else None,
+                conversation="\n".join(self._noted).replace("\x00", " "),
+            )
+        )
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def _command(self, line: bytes) -> None:
+        verb, _, rest = line.partition(b" ")
+        name = verb.upper()
+        self.seen = self.loop.time()
+        if len(line) > MAX_COMMAND or b"\r" in line or b"\x00" in line:
+            name = b""
+        if name == b"AUTH":
+            self._note("C: ", " ".join(["AUTH", *rest.decode("ascii", "replace").split()[:1], "…"]))
+        else:
+            self._note("C: ", line[:MAX_COMMAND].decode("utf-8", "replace"))
+        usual = _USUAL.get(name)
+        if usual is not None:
+            usual(self, rest.strip())
+        elif name.isalpha() and name.decode("ascii", "replace") in self._smtp_methods:
+            self._talk(name.decode(), rest)
+        elif (unknown := self._unknown + 1) < MAX_UNKNOWN_COMMANDS:
+            self._unknown = unknown
+            self._say("500 5.5.2 Command not recognized")
+        else:
+            self.dismiss("502 5.5.1 Too many unrecognized commands, goodbye")
+
+    def _helo(self, name: bytes, *, extended: bool = False) -> None:
+        if not name:
+            self._say(f"501 Syntax: {'EHLO' if extended else 'HELO'} hostname")
+            return
+
+        def go() -> None:
+            self.envelope = Envelope()
+            self.session.extended_smtp = extended
+            self.session.host_name = name.decode("utf-8", "replace")
+            self._say(
+                self._extensions[self._is_secure] if extended else f"250 {self.settings.hostname}"
+            )
+
+        self._at("helo", go)
+
+    def _ehlo(self, name: bytes) -> None:
+        self._helo(name, extended=True)
+
+    def _mail(self, rest: bytes) -> None:
+        plain = _MAIL.match(rest)
+        session = self.session
+        if (
+            plain is None
+            or not session.host_name
+            or (plain[2] and not session.extended_smtp)
+            or self.envelope.mail_from
+            or (self._auth_required and not session.authenticated)
+        ):
+            self._talk("MAIL", rest)
+            return
+        address = plain[1].decode("ascii")
+        size = _SIZE.search(plain[2]) if plain[2] else None
+        if size is not None and int(size[1]) > self.settings.max_message_bytes:
+            self.envelope.mail_from = address
+            self._refuse("mail", "552 5.3.4 Message too large")
+            self.envelope = Envelope()
+            return
+        self._at("mail", lambda: self._say(self.begin(address)), sender=address)
+
+    def begin(self, address: str) -> str:
+        """Open a transaction of this sender; the reply to it."""
+        if not self._begun:
+            self._begun = max(1, len(self._noted) - 1)
+        self.envelope.mail_from = address
+        self.transaction_since = self.loop.time()
+        return "250 OK"
+
+    def _rcpt(self, rest: bytes) -> None:
+        plain = _RCPT.match(rest)
+        if plain is None or not self.envelope.mail_from or not self.session.host_name:
+            self._talk("RCPT", rest)
+            return
+        address = plain[1].decode("ascii")
+        self._at("rcpt", lambda: self._say(self.add_recipient(address)), recipients=[address])
+
+    def add_recipient(self, address: str) -> str:
+        """Take a recipient; the reply to it."""
+        if len(self.envelope.rcpt_tos) >= self.settings.max_recipients:
+            return "452 4.5.3 Too many recipients, send the rest separately"
+        self.envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    def _data(self, rest: bytes) -> None:
+        if not self.session.host_name:
+            self._say("503 Error: send HELO first")
+        elif not self.envelope.rcpt_tos:
+            self._say("503 Error: need RCPT command")
+        elif rest:
+            self._say("501 Syntax: DATA")
+        else:
+            self._at("data", self._read_content)
+
+    def _read_content(self) -> None:
+        self._content = Content(
+            self.sink,
+            limit=self.settings.max_message_bytes,
+            held_limit=self.settings.max_held_bytes,
+        )
+        self._say("354 End data with <CR><LF>.<CR><LF>")
+
+    def _rset(self, rest: bytes) -> None:
+        if rest:
+            self._say("501 Syntax: RSET")
+            return
+        self._say("250 OK")
+        if self._begun:
+            del self._noted[self._begun :]
+        self.envelope = Envelope()
+
+    def _noop(self, rest: bytes) -> None:
+        self._say("250 OK")
+
+    def _quit(self, rest: bytes) -> None:
+        if rest:
+            self._say("501 Syntax: QUIT")
+        else:
+            self.dismiss("221 Bye")
+
+    # --- the mail ---------------------------------------------------------------------------------
+
+    def _ended(self, content: Content) -> None:
+        """The end mark has come."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._note("C: ", f"({content.total} octets)")
+        if content.refused:
+            self._refuse("content", "452 4.3.1 Too much mail at once, try again")
+        elif content.is_bare:
+            self._refuse(
+                "content", "554 5.6.0 Bare CR or LF in the message (RFC 5321 section 2.3.8)"
+            )
+        elif content.is_too_large:
+            self._refuse("content", "552 5.3.4 Message too large")
+        else:
+            self._at("content", lambda: self._keep(content))
+
+    def _keep(self, content: Content) -> None:
+        self._content, self._kept = None, content
+        sender = self.envelope.mail_from or ""
+        arrival = Arrival(
+            "" if sender == "<>" else sender,
+            self.envelope.rcpt_tos,
+            content.source(),
+            packed=content.packed(),
+            username=self._username,
+        )
+        self._note("S: ", f"250 2.0.0 Ok: queued as {arrival.id}")
+        arrival.conversation = self._conversation()
+        self._waits |= _COMMIT
+        self.sink.writer.submit(arrival, self._settled)
+
+    def _settled(self, outcome: str | NotKept) -> None:
+        """The mail is on disk, or cannot be kept."""
+        if isinstance(outcome, NotKept):
+            full = outcome.full
+            reply = "452 4.3.1 Out of room" if full else "452 4.3.0 The store does not answer"
+            self._say(reply)
+        elif self.transport is not None and not self.is_closing:
+            self.transport.write(b"250 2.0.0 Ok: queued as %s\r\n" % outcome.encode("ascii"))
+        self._end_transaction()
+        self._go_on(_COMMIT)
+        self.sink.between_commands(self)
+
+    def _end_transaction(self) -> None:
+        for content in (self._content, self._kept):
+            if content is not None:
+                content.release()
+        self._content = self._kept = None
+        self.envelope = Envelope()
+        if self._begun:
+            del self._noted[self._begun :]
+
+    # --- what aiosmtpd does -----------------------------------------------------------------------
+
+    def _talk(self, name: str, rest: bytes) -> None:
+        """Let aiosmtpd answer a command, and read what belongs to it; then go on here."""
+        self._waits |= _TALK
+        self._reader = asyncio.StreamReader(limit=MAX_COMMAND, loop=self.loop)
+        self._reader.feed_data(self._buffer)
+        self._buffer = b""
+        if self._eof:
+            self._reader.feed_eof()
+        argument = rest.strip().decode("utf-8", "surrogateescape") or None
+        self._task = self.loop.create_task(self._answered(name, argument))
+
+    async def _answered(self, name: str, argument: str | None) -> None:
+        try:
+            # By name: the table was copied and holds methods bound to the template.
+            await getattr(self, f"smtp_{name}")(argument)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self._close()  # gone without QUIT
+        except ValueError:
+            self.dismiss("500 5.5.2 Command line too long")
+        except Exception:
+            log.exception("connection failed")
+            self.dismiss("421 4.3.0 Internal error")
+        self._task = None
+        if self._replied is not None and self._replied.startswith("421"):
+            self._close()
+        held: bytearray = self._reader._buffer  # type: ignore[attr-defined]
+        self._buffer = bytes(held)
+        held.clear()
+        self._go_on(_TALK)
+
+    async def push(self, status: Any) -> None:
+        self._replied = status.decode("utf-8", "replace") if isinstance(status, bytes) else status
+        assert self._replied is not None
+        self._say(self._replied)
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         self.seen = self.loop.time()
 
-    async def push(self, status: Any) -> None:
-        if self.transport is None or self.is_closing:
-            return
-        self.transport.write((status if isinstance(status, bytes) else status.encode()) + b"\r\n")
-        if self.transport.get_write_buffer_size():  # the client does not read; wait until it does
-            await self._writer.drain()
-
-    async def _handle_client(self) -> None:
-        try:
-            await self.push(f"220 {self.hostname} {self.__ident__}")
-            unknown = 0
-            while not self.is_closing:
-                command, argument = _split(await self._reader.readuntil(b"\n"))
-                if command in self._smtp_methods:
-                    self._reset_timeout()
-                    # By name: the table was copied and holds methods bound to the template.
-                    await getattr(self, f"smtp_{command}")(argument)
-                elif (unknown := unknown + 1) < MAX_UNKNOWN_COMMANDS:
-                    await self.push("500 5.5.2 Command not recognized")
-                else:
-                    self.dismiss("502 5.5.1 Too many unrecognized commands, goodbye")
-                self.sink.between_commands(self)
-        except asyncio.LimitOverrunError:
-            self.dismiss("500 5.5.2 Command line too long")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # gone without QUIT
-        except Exception:
-            log.exception("connection failed")
-            self.dismiss("421 4.3.0 Internal error")
-        finally:
-            if self.transport is not None:
-                self.transport.close()
-
-    # --- commands ---------------------------------------------------------------------------------
-
-    async def smtp_EHLO(self, hostname: str) -> None:
-        if not hostname:
-            await self.push("501 Syntax: EHLO hostname")
-            return
-        assert self.session is not None
-        self._set_rset_state()  # type: ignore[no-untyped-call]  # aiosmtpd
-        self.session.extended_smtp = True
-        self.session.host_name = hostname
-        size = self.settings.max_message_bytes
-        lines = (self.hostname, f"SIZE {size}", "8BITMIME", "SMTPUTF8", "PIPELINING")
-        await self.push("".join(f"250-{line}\r\n" for line in lines) + "250 HELP")
-
-    async def smtp_MAIL(self, arg: str | None) -> None:
-        await super().smtp_MAIL(arg)
-        self.transaction_since = self.loop.time()
-
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        if plain := _PLAIN.match(arg):
-            return plain[1], plain[2] or ""
         try:
             address, rest = super()._getaddr(arg)
         except Exception:  # the parser indexes past the end of some inputs
             return None, None
         return (None, None) if address and _UNFIT.search(address) else (address, rest)
 
-    async def smtp_DATA(self, arg: str | None) -> None:
-        assert self.envelope is not None
-        if await self.check_helo_needed():
-            return
-        if not self.envelope.rcpt_tos:
-            await self.push("503 Error: need RCPT command")
-            return
+    async def smtp_STARTTLS(self, arg: str | None) -> None:
+        """RFC 3207; what was known of the client before is forgotten."""
         if arg:
-            await self.push("501 Syntax: DATA")
+            await self.push("501 Syntax: STARTTLS")
+        elif self.tls_context is None or self._is_secure:
+            await self.push("503 5.5.1 TLS is not available or there already")
+        elif self._reader._buffer:  # type: ignore[attr-defined]
+            # Nothing that came in the clear may be taken for what came over TLS.
+            self.dismiss("554 5.5.1 Nothing may follow STARTTLS")
+        elif self.transport is not None:
+            await self.push("220 2.0.0 Ready to start TLS")
+            try:
+                secured = await self.loop.start_tls(
+                    self.transport,
+                    self,
+                    self.tls_context,
+                    server_side=True,
+                    ssl_handshake_timeout=HANDSHAKE,
+                )
+            except (TimeoutError, OSError):
+                self.abort()
+                return
+            if secured is None or self.is_closing:
+                self.abort()
+                return
+            self.transport = secured
+            self._secured()
+
+    def _secured(self) -> None:
+        self._is_secure = True
+        peer = Peer(self.loop)
+        peer.peer = self.session.peer
+        self.session, self.envelope = peer, Envelope()
+        self._username = ""
+        assert self.transport is not None
+        tls = self.transport.get_extra_info("ssl_object")
+        self._note("S: ", f"({tls.version() if tls is not None else 'TLS'})")
+
+    async def smtp_AUTH(self, arg: str | None) -> None:
+        """PLAIN and LOGIN."""
+        if refused := await self.met("auth"):
+            if refused.startswith("421"):
+                self.dismiss(refused)
+            else:
+                await self.push(refused)
             return
-        await self.push("354 End data with <CR><LF>.<CR><LF>")
-        self.reading_data = True
-        content = _Content(self)
-        try:
-            reply = await self._read_data(content)
-        finally:
-            self.reading_data = False
-            content.release()
-        if reply is None:
-            self.dismiss("552 5.3.4 Message too large")
-        else:
-            self._set_post_data_state()  # type: ignore[no-untyped-call]  # aiosmtpd
-            await self.push(reply)
+        self._auth_methods = {  # those of the template are bound to it
+            name: known._replace(method=getattr(self, f"auth_{name}"))
+            for name, known in self._auth_methods.items()
+        }
+        await super().smtp_AUTH(arg or "")
+        if self._replied is not None and self._replied.startswith("535"):
+            self._failed += 1
+            if self._failed >= MAX_FAILED_SIGN_INS:
+                self.dismiss("421 4.7.0 Too many failed sign-ins")
 
-    async def _read_data(self, content: "_Content") -> str | None:
-        """Read one mail and keep it: the reply, or None when it goes on beyond all bounds.
-
-        The end is CRLF.CRLF and nothing else, also at the very start (the CRLF is that of DATA). In
-        pieces as they come, so neither a line nor a mail is held without bound, and what the client
-        sends after the end stays in the reader.
-        """
-        limit = self.settings.max_message_bytes
-        total, tail = 0, b"\r\n"
-        while tail != END_MARK:
-            piece = await self._reader.read_towards(END_MARK, tail)
-            total += len(piece)
-            if total > limit + OVERRUN:
-                return None
-            content.add(piece)
-            tail = (tail + piece[-5:])[-5:]
-        if content.refused:
-            return "452 4.3.1 Too much mail at once, try again"
-        source, packed = content.end()
-        if content.is_bare:
-            return "554 5.6.0 Bare CR or LF in the message (RFC 5321 section 2.3.8)"
-        if len(source) > limit:
-            return "552 5.3.4 Message too large"
-        return await self._keep(source, packed)
-
-    async def _keep(self, source: bytes, packed: bytes) -> str:
-        assert self.envelope is not None
-        sender = self.envelope.mail_from or ""
-        arrival = Arrival(
-            "" if sender == "<>" else sender, self.envelope.rcpt_tos, source, packed=packed
-        )
-        self.committing = True
-        try:
-            message_id = await self.sink.writer.submit(arrival)
-        except NotKept as error:
-            return "452 4.3.1 Out of room" if error.full else "452 4.3.0 The store does not answer"
-        finally:
-            self.committing = False
-            self.seen = self.loop.time()
-        return f"250 2.0.0 Ok: queued as {message_id}"
+    async def challenge_auth(self, *args: Any, **options: Any) -> Any:
+        answer = await super().challenge_auth(*args, **options)
+        self._note("C: ", "…")
+        return answer
 
 
-class _Content:
-    """A mail being read: without doubled dots, and packed as it comes, so that nothing but the
-    commit is left to do at its end. Counted against the room that all connections share.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self.sink = session.sink
-        self.limit = session.settings.max_held_bytes
-        self.pieces: list[bytes] = []
-        self.size = 0
-        self.refused = False
-        self.is_bare = False
-        """There is a CR or LF without the other."""
-        self._rest = b""
-        self._begun = False
-        self._packer = rows.packer()
-        self._packed: list[bytes] = []
-
-    def add(self, piece: bytes) -> None:
-        """The next octets from the wire, up to the end mark and with it."""
-        if self.refused:
-            return
-        if self.sink.held_bytes + len(piece) > self.limit:
-            self.release()
-            self.refused = True
-            return
-        self.size += len(piece)
-        self.sink.held_bytes += len(piece)
-        self._take(self._rest + piece)
-
-    def _take(self, octets: bytes) -> None:
-        """All of *octets* but what may belong to the end mark or to a CRLF and its dot."""
-        cut = max(0, len(octets) - len(END_MARK))
-        if octets[cut - 1 : cut] == b"\r":
-            cut -= 1
-        elif octets[max(0, cut - 2) : cut] == b"\r\n":
-            cut -= 2
-        self._rest = octets[cut:]
-        if cut:
-            self._keep(octets[:cut])
-
-    def _keep(self, octets: bytes) -> None:
-        ends = octets.count(b"\r\n")
-        if octets.count(b"\r") != ends or octets.count(b"\n") != ends:
-            self.is_bare = True
-        if not self._begun and octets.startswith(b"."):
-            octets = octets[1:]
-        self._begun = True
-        octets = octets.replace(b"\r\n.", b"\r\n")
-        self.pieces.append(octets)
-        self._packed.append(self._packer.compress(octets))
-        if len(octets) > FLUSHED:  # else zlib keeps it for the end, when the client waits
-            self._packed.append(self._packer.flush(zlib.Z_PARTIAL_FLUSH))
-
-    def end(self) -> tuple[bytes, bytes]:
-        """The mail's source and the same packed, once the end mark has come."""
-        if len(self._rest) > len(b".\r\n"):
-            self._keep(self._rest[: -len(b".\r\n")])
-        whole = b"".join(self.pieces)
-        self.pieces.clear()
-        self._packed.append(self._packer.flush())
-        return whole, b"".join(self._packed)
-
-    def release(self) -> None:
-        """Give the room back."""
-        self.sink.held_bytes -= self.size
-        self.pieces.clear()
-        self._packed.clear()
-        self.size = 0
+_USUAL: dict[bytes, Callable[[Session, bytes], None]] = {
+    b"EHLO": Session._ehlo,
+    b"HELO": Session._helo,
+    b"MAIL": Session._mail,
+    b"RCPT": Session._rcpt,
+    b"DATA": Session._data,
+    b"RSET": Session._rset,
+    b"NOOP": Session._noop,
+    b"QUIT": Session._quit,
+}
 
 
-def _split(line: bytes) -> tuple[str, str | None]:
-    """The command in capitals and its argument; ("", None) for a line that is no command."""
-    line = line.rstrip(b"\r\n")
-    command, _, argument = line.partition(b" ")
-    if len(line) > MAX_COMMAND or b"\r" in line or b"\x00" in line or not command.isalpha():
-        return "", None
-    return (
-        command.decode("ascii").upper(),
-        argument.strip().decode("utf-8", "surrogateescape") or None,
-    )
+def _extensions(settings: SinkSettings, *, offers_tls: bool) -> str:
+    """The reply to EHLO."""
+    lines = [
+        settings.hostname,
+        f"SIZE {settings.max_message_bytes}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "PIPELINING",
+        "AUTH LOGIN PLAIN",
+    ]
+    if offers_tls:
+        lines.append("STARTTLS")
+    return "".join(f"250-{line}\r\n" for line in lines) + "250 HELP"
+
+
+def _authenticate(
+    server: SMTP, peer: Peer, envelope: Envelope, mechanism: str, proof: LoginPassword
+) -> AuthResult:
+    """Anybody, or whoever the users' file names."""
+    assert isinstance(server, Session)
+    name = proof.login.decode("utf-8", "replace")
+    if server.users is not None:
+        wanted = server.users.get(name)
+        right = hmac.compare_digest((wanted or "").encode(), proof.password)
+        if wanted is None or not right:
+            return AuthResult(success=False, handled=False)
+    server._username = name
+    return AuthResult(success=True, auth_data=proof)

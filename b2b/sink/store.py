@@ -170,7 +170,7 @@ class Store:
         packed = [rows.packed(arrival) for arrival in arrivals]
         if not mails:
             return []
-        with self._writing() as connection:
+        with self.writing() as connection:
             count = len(mails)
             octets = sum(mail["size"] for mail in mails)
             booked = self._changed(
@@ -202,7 +202,7 @@ class Store:
 
         Mails left over by a crash are taken up in the same way: the flag is a column of the row.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             waiting = connection.execute(
                 select(messages.c.key, sources.c.packed)
                 .join(sources, sources.c.message_key == messages.c.key)
@@ -213,7 +213,7 @@ class Store:
         if not waiting:
             return 0
         read = {key: rows.indexed(rows.unpacked(packed)) for key, packed in waiting}
-        with self._writing() as connection:
+        with self.writing() as connection:
             still = connection.scalars(
                 select(messages.c.key).where(messages.c.key.in_(read), not_(messages.c.is_indexed))
             ).all()
@@ -242,7 +242,7 @@ class Store:
 
     def counters(self) -> Counters:
         """Total, unread and the change number: one row, cheap enough for a poll a second."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(_COUNTERS).one()
         return Counters(*row)
 
@@ -281,7 +281,7 @@ class Store:
         if after is not None:
             statement = statement.where(key > after)
         statement = statement.order_by(key.desc()).offset(offset).limit(limit + 1)
-        with self._reading() as connection:
+        with self.reading() as connection:
             mails = connection.execute(statement).mappings().all()
             found = self._summaries(connection, mails[:limit])
         return Page(found, found[-1].key if found and len(mails) > limit else None)
@@ -294,13 +294,13 @@ class Store:
         statement = select(func.count(), func.count().filter(not_(messages.c.is_read))).where(
             self._condition(query)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             total, unread = connection.execute(statement).one()
         return total, unread
 
     def get(self, message_id: str) -> Summary | None:
         """The row of one mail by its public id, or None."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             mails = connection.execute(select(messages).where(messages.c.id == message_id))
             found = self._summaries(connection, mails.mappings().all())
         return found[0] if found else None
@@ -308,7 +308,7 @@ class Store:
     def source(self, message_id: str) -> bytes | None:
         """The bytes of one mail exactly as they came, or None."""
         statement = select(sources.c.packed).join(messages, messages.c.key == sources.c.message_key)
-        with self._reading() as connection:
+        with self.reading() as connection:
             packed = connection.scalar(statement.where(messages.c.id == message_id))
         return None if packed is None else rows.unpacked(packed)
 
@@ -316,7 +316,7 @@ class Store:
         """The ids of the next newer and next older mail matching ``query``. Raises BadQuery."""
         at = select(messages.c.key).where(messages.c.id == message_id).scalar_subquery()
         matching = select(messages.c.id).where(self._condition(query)).limit(1)
-        with self._reading() as connection:
+        with self.reading() as connection:
             newer = connection.scalar(matching.where(messages.c.key > at).order_by(messages.c.key))
             older = connection.scalar(
                 matching.where(messages.c.key < at).order_by(messages.c.key.desc())
@@ -358,6 +358,11 @@ class Store:
         step = self._throw_away if keep else self._delete
         return self._in_slices(step, ids, query, true())
 
+    def drop(self, connection: Connection, keys: Sequence[int]) -> int:
+        """Delete mails within a transaction of ``writing``; how many went."""
+        self._changed(connection)
+        return self._delete(connection, keys)
+
     def _throw_away(self, connection: Connection, gone: Sequence[int]) -> int:
         trash_can.put(connection, gone)
         return self._delete(connection, gone)
@@ -387,7 +392,7 @@ class Store:
         return len(gone)
 
     def _delete_all(self) -> int:
-        with self._writing() as connection:
+        with self.writing() as connection:
             self._changed(connection)
             row = connection.execute(
                 select(mailbox.c.total, mailbox.c.unread, mailbox.c.bytes)
@@ -408,7 +413,7 @@ class Store:
 
     def restore(self, ids: Sequence[str]) -> int:
         """Take mails back from the trash, under their old ids and in their old places; how many."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             back = trash_can.take(connection, ids)
             if not back:
                 return 0
@@ -434,7 +439,7 @@ class Store:
 
     def last_change(self) -> int:
         """The number of the newest change; where a reader of ``changes`` begins."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return connection.scalar(select(func.max(mail_changes.c.number))) or 0
 
     def changes(self, after: int, *, limit: int = 200) -> Sequence[Change]:
@@ -447,7 +452,7 @@ class Store:
             .where(mail_changes.c.number > after)
             .order_by(mail_changes.c.number)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(statement.limit(limit)).all()
         if found and found[0].number > after + 1:
             return [Change(found[-1].number, "many", None)]
@@ -474,13 +479,13 @@ class Store:
             chosen = [messages.c.id.in_(ids[at : at + _SLICE]) for at in range(0, len(ids), _SLICE)]
         elif query is not None:
             chosen = [self._condition(query)]
-        with self._reading() as connection:
+        with self.reading() as connection:
             newest = connection.scalar(select(mailbox.c.last_key)) or 0
         done = 0
         for condition in chosen:
             since = 0
             while True:
-                with self._writing() as connection:
+                with self.writing() as connection:
                     keys = connection.scalars(
                         matching.where(condition, messages.c.key > since, messages.c.key <= newest)
                         .order_by(messages.c.key)
@@ -547,18 +552,22 @@ class Store:
         )
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A connection to ask with, for the modules around this store."""
         with self._in_turn(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes, durable once left; writers stand in a line from its start."""
         with self._in_turn(), schema.writing(self.engine) as connection:
             if connection.dialect.name == "postgresql":
                 # Writers in a line from the start, so that none waits for a row while holding
                 # another.
                 connection.execute(select(mailbox.c.one).with_for_update())
             yield connection
+
+    _reading, _writing = reading, writing
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:

@@ -205,7 +205,7 @@ mail_changes = Table(
     Column("message_id", String(22)),
 )
 
-# Mail that was not taken, newest 200. stage: MAIL, RCPT, DATA or CONTENT; packed is the source, cut
+# Mail that was not taken, newest 200. stage: mail, rcpt, data or content; packed is the source, cut
 # after 64 KiB, and NULL where nothing was sent. recipients is a JSON list of addresses.
 refusals = Table(
     "refusals",

@@ -94,6 +94,12 @@ def take(connection: Connection, ids: Sequence[str]) -> list[Back]:
     return back
 
 
+def is_over(connection: Connection) -> bool:
+    """Whether the time of a mail in the trash is over."""
+    over = select(trash.c.key).where(trash.c.deleted_at < clock.now() - TRASH_KEPT).limit(1)
+    return connection.scalar(over) is not None
+
+
 def empty(connection: Connection, limit: int) -> int:
     """Drop up to *limit* mails whose time is over, within a writing transaction; how many."""
     over = (

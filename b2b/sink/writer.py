@@ -1,8 +1,8 @@
-"""The one thread that writes caught mail: it commits whatever has queued up, and indexes when idle.
+"""The one thread that writes: it commits whatever has queued up, and does the rest when idle.
 
 One commit costs about a flush to disk however many mails it holds, so mails that arrive during a
-flush share the next one. Indexing has the same thread: two writers would only wait for each other's
-lock.
+flush share the next one. Indexing, retention and refused mail have the same thread: two writers
+would only wait for each other's lock.
 """
 
 import asyncio
@@ -10,11 +10,17 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import OperationalError
 
-from b2b.sink import schema
-from b2b.sink.store import Arrival, Store
+from b2b.sink import faults, refusals, schema
+from b2b.sink.faults import Rule
+from b2b.sink.refusals import Refusal
+from b2b.sink.retention import Limits, retain
+from b2b.sink.rows import Arrival
+from b2b.sink.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +35,18 @@ QUIET = 0.02
 INDEX_EVERY = 1.0
 """Under a steady flood a slice is indexed at least this often, in seconds."""
 
+ASK_EVERY = 0.1
+"""Seconds between looks at whether the rules for faults have changed."""
+
+TIDY_EVERY = 1.0
+"""Seconds between looks at whether the store has outgrown its limits."""
+
+TIDY_FOR = 0.2
+"""Seconds that one tidying may take while more is to be done."""
+
+MAX_REFUSALS = 64
+"""Refusals that wait to be written; in a flood of them the others are counted only."""
+
 
 class NotKept(Exception):
     """The store could not keep a mail, for want of room if ``full``; the sender may retry."""
@@ -38,22 +56,42 @@ class NotKept(Exception):
         self.full = full
 
 
-class Writer:
-    """Takes mails from an event loop and answers each with its public id once it is on disk."""
+Settled = Callable[[str | NotKept], None]
+_Item = tuple[Arrival, Settled]
 
-    def __init__(self, store: Store) -> None:
+
+class Writer:
+    """Takes mails from an event loop and answers each with its public id once it is on disk.
+
+    Args:
+        limits: what is kept.
+        obey: called, from the writing thread, with the rules for faults when they have changed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        limits: Limits | None = None,
+        obey: Callable[[Sequence[Rule]], None] | None = None,
+    ) -> None:
         self._store = store
-        self._queue: queue.SimpleQueue[tuple[Arrival, asyncio.Future[str]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._limits = limits or Limits()
+        self._obey = obey
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._refused: deque[Refusal] = deque()
+        self._refused_more = 0
         self._thread = threading.Thread(target=self._work, name="mail-store-writer")
         self._closing = False
         # At the start there may be mails that a crash left unindexed.
         self._unindexed = True
-        self._indexed_at = 0.0
+        self._indexed_at = self._asked_at = self._tidied_at = 0.0
+        self._faults_version = -1
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write, for the event loop that this is called in."""
+        self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     def close(self) -> None:
@@ -61,30 +99,44 @@ class Writer:
         self._queue.put(None)
         self._thread.join()
 
-    def submit(self, arrival: Arrival) -> asyncio.Future[str]:
-        """Queue a mail, within an event loop; the future gives its public id or raises NotKept."""
-        reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._queue.put((arrival, reply))
-        return reply
+    def submit(self, arrival: Arrival, settled: Settled) -> None:
+        """Queue a mail; ``settled`` is called in the event loop with its public id, or NotKept."""
+        self._queue.put((arrival, settled))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Keep what was refused when there is time; nobody waits for it."""
+        if len(self._refused) < MAX_REFUSALS:
+            self._refused.append(refusal)
+        else:
+            self._refused_more += 1
 
     def _work(self) -> None:
         while True:
             batch = self._next_batch()
             if batch:
                 self._write(batch)
+            if self._refused:
+                self._attempt(self._write_refusals)
             if self._closing:
                 return
-            due = time.monotonic() - self._indexed_at >= INDEX_EVERY
-            if self._unindexed and (due or not batch):
-                self._index()
+            now = time.monotonic()
+            if self._obey is not None and now - self._asked_at >= ASK_EVERY:
+                self._asked_at = now
+                self._attempt(self._ask_for_rules)
+            if now - self._tidied_at >= TIDY_EVERY:
+                self._tidied_at = now
+                self._attempt(self._tidy)
+            if self._unindexed and (now - self._indexed_at >= INDEX_EVERY or not batch):
+                self._indexed_at = now
+                self._attempt(self._index)
 
-    def _next_batch(self) -> list[tuple[Arrival, asyncio.Future[str]]]:
-        """Whatever waits, up to a batch; waits itself only if there is nothing to index either."""
-        batch: list[tuple[Arrival, asyncio.Future[str]]] = []
+    def _next_batch(self) -> list[_Item]:
+        """Whatever waits, up to a batch; waits itself until something else is due."""
+        batch: list[_Item] = []
         size = 0
         while len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
             try:
-                item = self._queue.get(not batch, QUIET if self._unindexed else None)
+                item = self._queue.get(not batch, QUIET if self._unindexed else ASK_EVERY)
             except queue.Empty:
                 break
             if item is None:
@@ -94,10 +146,10 @@ class Writer:
             size += len(item[0].source)
         return batch
 
-    def _write(self, batch: list[tuple[Arrival, asyncio.Future[str]]]) -> None:
-        outcomes: list[str | NotKept]
+    def _write(self, batch: list[_Item]) -> None:
+        outcomes: Sequence[str | NotKept]
         try:
-            outcomes = list(self._store.add([arrival for arrival, _ in batch]))
+            outcomes = self._store.add([arrival for arrival, _ in batch])
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, OperationalError):
                 # The fault may lie in one of them; the others must not share it.
@@ -109,27 +161,43 @@ class Writer:
             outcomes = [NotKept(full=full)] * len(batch)
         else:
             self._unindexed = True
-        replies = [reply for _, reply in batch]
+        assert self._loop is not None
         try:
-            replies[0].get_loop().call_soon_threadsafe(_settle, replies, outcomes)
+            self._loop.call_soon_threadsafe(_settle, batch, outcomes)
         except RuntimeError:  # the loop has ended; nobody waits any more
             log.warning("mails kept after the end of their connections")
 
+    def _write_refusals(self) -> None:
+        refused = [self._refused.popleft() for _ in range(len(self._refused))]
+        more, self._refused_more = self._refused_more, 0
+        refusals.keep(self._store, refused, more=more)
+
+    def _ask_for_rules(self) -> None:
+        version = faults.version(self._store)
+        if version == self._faults_version or self._obey is None:
+            return
+        self._obey(faults.rules(self._store))
+        self._faults_version = version
+        faults.obeyed(self._store, version)
+
+    def _tidy(self) -> None:
+        until = time.monotonic() + TIDY_FOR
+        while retain(self._store, self._limits) and time.monotonic() < until:
+            if not self._queue.empty():
+                self._write(self._next_batch())
+
     def _index(self) -> None:
-        self._indexed_at = time.monotonic()
+        self._unindexed = False
+        self._unindexed = self._store.index(INDEX_SLICE) > 0
+
+    def _attempt(self, duty: Callable[[], None]) -> None:
+        """What can wait. A full disk or a locked store: mails go first, so it is tried again."""
         try:
-            self._unindexed = self._store.index(INDEX_SLICE) > 0
+            duty()
         except Exception:
-            # A full disk or a locked store: mails go first, so try again with the next one.
-            log.exception("mails not indexed")
-            self._unindexed = False
+            log.exception("the store could not be looked after", extra={"duty": duty.__name__})
 
 
-def _settle(replies: list[asyncio.Future[str]], outcomes: list[str | NotKept]) -> None:
-    for reply, outcome in zip(replies, outcomes, strict=True):
-        if reply.done():  # the client has gone; its mail is kept all the same
-            continue
-        if isinstance(outcome, NotKept):
-            reply.set_exception(outcome)
-        else:
-            reply.set_result(outcome)
+def _settle(batch: list[_Item], outcomes: Sequence[str | NotKept]) -> None:
+    for (_, settled), outcome in zip(batch, outcomes, strict=True):
+        settled(outcome)

@@ -135,7 +135,7 @@ def test_deleting_many_goes_in_slices_and_the_index_stays_sound(store: Store) ->
     assert store.delete(query="-subject:7") == 1_200 - sevens
     assert store.count("many") == store.count() == (sevens, 0)
     if store.full_text:
-        with store._writing() as connection:
+        with store.writing() as connection:
             connection.execute(
                 text("INSERT INTO texts_index (texts_index, rank) VALUES ('integrity-check', 1)")
             )
