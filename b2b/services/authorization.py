@@ -6,7 +6,7 @@ OIDC-1). A person is whoever the proven identity is in the tenant that the reque
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -24,6 +24,7 @@ from b2b.models import (
     Provider,
     Tenant,
     User,
+    fold,
 )
 from b2b.services import (
     clients,
@@ -32,6 +33,7 @@ from b2b.services import (
     graph_permissions,
     redemption,
     scopes,
+    sessions,
     sign_in,
     signing_keys,
     tokens,
@@ -234,6 +236,35 @@ def home_of(
             application=registration.display_name,
         )
     return session.get_one(Tenant, identity.home_tenant_id)
+
+
+# Which account -----------------------------------------------------------------------------------
+
+
+def fitting(
+    session: Session, request: Request, signed_in: Sequence[ExternalIdentity]
+) -> list[ExternalIdentity]:
+    """Who of those that are signed in in a browser may be meant: by `login_hint` the one with that
+    name or nobody; by `domain_hint` those from there, if there are any; else everybody.
+    """
+    if request.login_hint is not None:
+        wanted = fold(request.login_hint.strip())
+        return [one for one in signed_in if wanted in (fold(one.label), *one.proven)]
+    if request.domain_hint is not None:
+        hint = request.domain_hint.strip().lower()
+        tenant_id = sign_in.tenant_of_domain(session, hint)
+        return [one for one in signed_in if _is_from(one, hint, tenant_id)] or list(signed_in)
+    return list(signed_in)
+
+
+def _is_from(one: ExternalIdentity, hint: str, tenant_id: UUID | None) -> bool:
+    if hint == clients.ORGANISATIONS:
+        return one.provider is not Provider.PERSONAL
+    if hint == clients.CONSUMERS:
+        return one.provider is not Provider.DIRECTORY
+    if tenant_id is not None:
+        return one.home_tenant_id == tenant_id
+    return one.label.lower().endswith(f"@{hint}")
 
 
 # Consent -----------------------------------------------------------------------------------------
@@ -485,15 +516,19 @@ def answer(
             code=values.get("code"),
             in_address=request.response_mode == "fragment",
         )
-    redemption.log_sign_in(session, actor, signed_in.identity, application=client.name)
+    sessions.note_application(
+        session, signed_in.session_id, client.registration, actor.tenant_id, actor.now
+    )
+    note_sign_in(session, actor, signed_in.identity, client)
     return values
 
 
 def note_sign_in(
     session: Session, actor: Actor, identity: ExternalIdentity, client: Client
 ) -> None:
-    """Log that *actor* has signed in to an application without the authorize endpoint."""
-    redemption.log_sign_in(session, actor, identity, application=client.name)
+    """Log that *actor* has signed in to an application."""
+    app_id = client.registration.app_id
+    redemption.log_sign_in(session, actor, identity, application=client.name, app_id=app_id)
 
 
 def issue_code(
@@ -529,22 +564,23 @@ class Goodbye:
 
     application: str | None
     return_to: str | None
-    proven: bool
-    """The ID token of this very person at this client was shown: nobody else can have it sent."""
+    proven: ExternalIdentity | None
+    """Whose ID token at this client was shown: nobody else can have it sent."""
 
 
 def goodbye(
     session: Session,
     tenant: Tenant | None,
     parameters: Parameters,
-    identity: ExternalIdentity | None,
+    identities: Sequence[ExternalIdentity],
     *,
     now: datetime,
 ) -> Goodbye:
     """Read a sign-out request (threats.md, OIDC-10). What is wrong with it counts as not sent.
 
-    `return_to` is one of the client's own redirect URIs, exactly, or nothing. Without a tenant, the
-    ID token says which, or else the application's own counts.
+    *identities* are signed in in the browser. `return_to` is one of the client's own redirect
+    URIs, exactly, or nothing. Without a tenant, the ID token says which, or else the application's
+    own counts.
     """
     try:
         hint = one(parameters, "id_token_hint")
@@ -552,11 +588,11 @@ def goodbye(
         wanted = one(parameters, "post_logout_redirect_uri")
         state = one(parameters, "state")
     except SignInRefused:
-        return Goodbye(None, None, False)
+        return Goodbye(None, None, None)
     claims = {} if hint is None else _hinted(session, tenant, hint, now)
     audience = claims.get("aud", client_id)
     if not isinstance(audience, str) or (client_id or audience) != audience:
-        return Goodbye(None, None, False)
+        return Goodbye(None, None, None)
     try:
         registration = clients.registration_of(session, audience, tenant)
         if tenant is None:
@@ -564,15 +600,17 @@ def goodbye(
             tenant = session.get_one(Tenant, tenant_id)
         client = clients.in_tenant(session, registration, tenant)
     except SignInRefused:
-        return Goodbye(None, None, False)
+        return Goodbye(None, None, None)
     return_to = None
     if wanted is not None and clients.platform_of(registration, wanted) is not None:
         return_to = answer_url(wanted, "query", {"state": state}) if state else wanted
-    who = None if identity is None else visitors.somebody(session, tenant.id, identity)
-    proven = who is not None and claims.get("sub") == tokens.subject(
-        tenant.id, who.user.id, registration.app_id
-    )
-    return Goodbye(client.name, return_to, proven)
+    for identity in identities:
+        who = visitors.somebody(session, tenant.id, identity)
+        if who is not None and claims.get("sub") == tokens.subject(
+            tenant.id, who.user.id, registration.app_id
+        ):
+            return Goodbye(client.name, return_to, identity)
+    return Goodbye(client.name, return_to, None)
 
 
 def _hinted(session: Session, tenant: Tenant | None, hint: str, now: datetime) -> dict[str, object]:

@@ -505,10 +505,15 @@ def _take_over(opened: Opened, identity: ExternalIdentity, now: datetime) -> lis
 
 
 def log_sign_in(
-    session: Session, actor: Actor, identity: ExternalIdentity, *, application: str = "My Apps"
+    session: Session,
+    actor: Actor,
+    identity: ExternalIdentity,
+    *,
+    application: str = "My Apps",
+    app_id: UUID | None = None,
 ) -> None:
-    """A sign-in of this identity into the actor's tenant."""
-    _log(session, actor, identity, application)
+    """A sign-in of this identity into the actor's tenant, or there to an application."""
+    _log(session, actor, identity, application, app_id=app_id)
 
 
 _SAME_TRY = timedelta(minutes=10)
@@ -540,6 +545,7 @@ def _log(
     identity: ExternalIdentity,
     application: str,
     *,
+    app_id: UUID | None = None,
     code: int = 0,
     reason: str | None = None,
 ) -> None:
@@ -550,6 +556,7 @@ def _log(
         identity=identity.label,
         method=str(identity.provider or "password"),
         application=application,
+        app_id=app_id,
         at=actor.now,
         correlation_id=actor.correlation_id,
         ip_address=actor.ip_address,

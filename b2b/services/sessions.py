@@ -22,7 +22,16 @@ from sqlalchemy.orm import Session as DatabaseSession
 
 from b2b import keys
 from b2b.actor import Actor, ExternalIdentity
-from b2b.models import DirectoryRoleAssignment, Session, Tenant, User, UserType, new_id
+from b2b.models import (
+    Application,
+    DirectoryRoleAssignment,
+    Session,
+    SessionApplication,
+    Tenant,
+    User,
+    UserType,
+    new_id,
+)
 from b2b.models.base import Id
 from b2b.prepared import Prepared
 
@@ -32,6 +41,7 @@ MEMBER_LIFE = timedelta(days=14)
 GUEST_LIFE = timedelta(hours=24)
 SEEN_EVERY = timedelta(minutes=5)
 """How old `seen_at` may grow before a request writes it again."""
+_MOST_FAREWELLS = 20
 CLOCK_LEEWAY = timedelta(minutes=2)
 """How far clocks may lie apart, and longer than any request takes (threats.md, REL-11)."""
 
@@ -126,11 +136,12 @@ def start(
     ip_address: str | None = None,
     user_agent: str | None = None,
     replacing: bytes | None = None,
-    signed_in_at: datetime | None = None,
+    continuing: "Live | None" = None,
 ) -> str:
     """Make a session and return the secret for its cookie; the one it replaces ends.
 
-    *signed_in_at* is when the person proved who he is, if that was not just now.
+    *continuing* is the session in which the person proved who he is, if that was not just now: its
+    id goes on, by which applications know the sign-in.
 
     A new secret at every sign-in and at every change of rights defeats fixation (threats.md,
     SES-1).
@@ -141,7 +152,7 @@ def start(
     at_home = tenant_id is not None and tenant_id == identity.home_tenant_id
     row = {
         "id_hash": keys.digest(secret),
-        "id": new_id(),
+        "id": new_id() if continuing is None else continuing.id,
         "provider": identity.provider,
         "issuer": identity.issuer,
         "subject": identity.subject,
@@ -158,7 +169,7 @@ def start(
         "tenant_id": tenant_id,
         "user_id": user_id,
         "created_at": _begins(session, tenant_id, user_id, identity, now),
-        "signed_in_at": signed_in_at or now,
+        "signed_in_at": now if continuing is None else continuing.signed_in_at,
         "seen_at": now,
         "expires_at": now + (MEMBER_LIFE if at_home else GUEST_LIFE),
         "idle_seconds": int(MEMBER_IDLE.total_seconds()) if at_home else None,
@@ -310,7 +321,63 @@ def _of(user: User) -> ColumnElement[bool]:
     return here | ((Session.issuer == str(user.tenant_id)) & (Session.subject == str(user.id)))
 
 
+# Applications that hear of the end ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Farewell:
+    """An application that a session which has ended signed in to, and where it wants to hear so."""
+
+    tenant_id: UUID
+    session_id: UUID
+    application: str
+    logout_url: str
+
+
+def note_application(
+    session: DatabaseSession,
+    session_id: UUID,
+    registration: Application,
+    tenant_id: UUID,
+    now: datetime,
+) -> None:
+    """Remember that a session signed in to an application that wants to hear of its end."""
+    if registration.logout_url is None:
+        return
+    key = (session_id, tenant_id, registration.app_id)
+    found = session.get(SessionApplication, key)
+    if found is None:
+        session.add(
+            SessionApplication(
+                session_id=session_id, tenant_id=tenant_id, app_id=registration.app_id, at=now
+            )
+        )
+    else:
+        found.at = now
+    session.flush()
+
+
+def farewells(session: DatabaseSession, session_ids: Sequence[UUID]) -> list[Farewell]:
+    """Which applications sessions that have ended were signed in to, the newest first."""
+    if not session_ids:
+        return []
+    rows = session.execute(
+        select(
+            SessionApplication.tenant_id,
+            SessionApplication.session_id,
+            Application.display_name,
+            Application.logout_url,
+        )
+        .join(Application, Application.app_id == SessionApplication.app_id)
+        .where(SessionApplication.session_id.in_(session_ids), Application.logout_url.is_not(None))
+        .order_by(SessionApplication.at.desc(), SessionApplication.app_id)
+        .limit(_MOST_FAREWELLS)
+    )
+    return [Farewell(*row, url) for *row, url in rows if url is not None]
+
+
 def purge(session: DatabaseSession, now: datetime) -> int:
-    """Delete what is over; returns how many."""
+    """Delete what is over; returns how many sessions."""
+    session.execute(delete(SessionApplication).where(SessionApplication.at <= now - MEMBER_LIFE))
     result = session.execute(delete(Session).where(Session.expires_at <= now))
     return result.rowcount  # type: ignore[attr-defined, no-any-return]

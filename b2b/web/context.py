@@ -25,6 +25,10 @@ from b2b.services.belonging import Place
 from b2b.services.permissions import Action
 
 SESSION = "b2b_session"
+ACCOUNTS = "b2b_accounts"
+"""Holds the secrets of the browser's other sessions, with a dot in between."""
+_MOST_OTHERS = 4
+_SECRET = re.compile(r"[\w-]{43}")
 RTL = {"ar", "he", "fa", "ur"}
 NAMES = {"en": "English", "ko": "한국어"}
 
@@ -113,20 +117,26 @@ def _begin() -> None:
     g.correlation_id = uuid4()
     g.live = None
     g.new_session = None
+    g.others = None
+    g.new_others = None
     secret = request.cookies.get(cookie_name())
-    if secret and request.endpoint != "static" and re.fullmatch(r"[\w-]{43}", secret):
-        # By itself: a transaction for this one query would end unused wherever something is posted.
-        with db.engine.connect() as connection:
-            g.live = sessions.find(
-                connection,
-                secret,
-                now=g.now,
-                correlation_id=g.correlation_id,
-                ip_address=request.remote_addr,
-                user_agent=request.user_agent.string,
-            )
+    if secret and request.endpoint != "static" and _SECRET.fullmatch(secret):
+        g.live = _find(secret)
         if g.live is not None and g.now - g.live.seen_at > sessions.SEEN_EVERY:
             _note_seen(g.live)
+
+
+def _find(secret: str) -> sessions.Live | None:
+    # By itself: a transaction for this one query would end unused wherever something is posted.
+    with db.engine.connect() as connection:
+        return sessions.find(
+            connection,
+            secret,
+            now=g.now,
+            correlation_id=g.correlation_id,
+            ip_address=request.remote_addr,
+            user_agent=request.user_agent.string,
+        )
 
 
 def _note_seen(found: sessions.Live) -> None:
@@ -139,14 +149,31 @@ def _note_seen(found: sessions.Live) -> None:
             raise
 
 
-def cookie_name() -> str:
+def cookie_name(name: str = SESSION) -> str:
     """The session cookie's name: the __Host- prefix needs https (decisions.md, cookies)."""
-    return f"__Host-{SESSION}" if current_app.config["SESSION_COOKIE_SECURE"] else SESSION
+    return f"__Host-{name}" if current_app.config["SESSION_COOKIE_SECURE"] else name
 
 
 def live() -> sessions.Live | None:
     """The session of this request."""
     return cast(sessions.Live | None, g.get("live"))
+
+
+def _others() -> list[tuple[str, sessions.Live]]:
+    """The browser's other sessions that are in force, each with its secret."""
+    if g.others is None:
+        secrets = request.cookies.get(cookie_name(ACCOUNTS), "").split(".")[:_MOST_OTHERS]
+        own = request.cookies.get(cookie_name())
+        named = [one for one in dict.fromkeys(secrets) if _SECRET.fullmatch(one) and one != own]
+        looked = [(secret, _find(secret)) for secret in named]
+        g.others = [(secret, one) for secret, one in looked if one is not None]
+    return cast(list[tuple[str, sessions.Live]], g.others)
+
+
+def accounts() -> list[sessions.Live]:
+    """Everybody who is signed in in this browser: whom its pages are for, then the others."""
+    here = live()
+    return [*([] if here is None else [here]), *(one for _, one in _others())]
 
 
 def actor_or_none() -> Actor | None:
@@ -206,9 +233,17 @@ def start_session(
     *,
     tenant_id: UUID | None = None,
     user_id: UUID | None = None,
+    beside: bool = False,
 ) -> None:
-    """Sign this browser in under a new secret; the old session of the browser ends."""
+    """Sign this browser in under a new secret; the old session of the browser ends.
+
+    *beside*: somebody else's goes on, so that he can be chosen again (tokens.md, select_account).
+    """
     before = live()
+    kept_secret = request.cookies.get(cookie_name()) if before and beside else None
+    if before is not None and _same(before, who):
+        kept_secret = None
+    _regroup(database_session, who, kept_secret)
     g.new_session = sessions.start(
         database_session,
         who,
@@ -217,39 +252,103 @@ def start_session(
         user_id=user_id,
         ip_address=request.remote_addr,
         user_agent=request.user_agent.string,
-        replacing=before.id_hash if before else None,
+        replacing=before.id_hash if before and kept_secret is None else None,
         # The identity of this very session has not been proven anew.
-        signed_in_at=before.signed_in_at if before and who is before.identity else None,
+        continuing=before if before and who is before.identity else None,
     )
     kept = {name: session[name] for name in ("redeem", "language") if name in session}
     session.clear()  # a new CSRF token and a new browser secret with the new rights (SES-1)
     session.update(kept)
 
 
+def _same(one: sessions.Live, who: ExternalIdentity) -> bool:
+    return (one.identity.issuer, one.identity.subject) == (who.issuer, who.subject)
+
+
+def _regroup(database_session: Session, who: ExternalIdentity, kept_secret: str | None) -> None:
+    """The other sessions of this browser from now on: *kept_secret* comes first, and nobody twice;
+    what is left out ends.
+    """
+    found = _others()
+    staying = [(secret, one) for secret, one in found if not _same(one, who)]
+    most = _MOST_OTHERS - (kept_secret is not None)
+    for secret, one in found:
+        if (secret, one) not in staying[:most]:
+            sessions.end(database_session, one.id_hash)
+    secrets = [secret for secret, _ in staying[:most]]
+    if kept_secret is not None or len(secrets) < len(found):
+        g.new_others = [*([] if kept_secret is None else [kept_secret]), *secrets]
+
+
+def switch_account(chosen: sessions.Live) -> None:
+    """Make another session of this browser the one that its pages are for."""
+    before = request.cookies.get(cookie_name())
+    [secret] = [secret for secret, one in _others() if one.id == chosen.id]
+    staying = [one for one, found in _others() if found.id != chosen.id]
+    g.new_session = secret
+    g.new_others = [*([before] if before and live() is not None else []), *staying]
+    kept = {name: session[name] for name in ("language",) if name in session}
+    session.clear()  # a new CSRF token for somebody else (SES-1)
+    session.update(kept)
+
+
+def end_account(database_session: Session, ended: sessions.Live) -> None:
+    """Sign one account out of this browser; the others stay."""
+    sessions.end(database_session, ended.id_hash)
+    here = live()
+    if here is not None and here.id == ended.id:
+        _forget(("language",), [ended])
+    else:
+        g.new_others = [secret for secret, one in _others() if one.id != ended.id]
+        session["ended"] = [str(ended.id)]
+
+
 def end_session(database_session: Session, *, keep_redemption: bool = False) -> None:
-    """Sign this browser out."""
+    """Sign this browser out, of every account; *keep_redemption*: of the one at hand alone."""
     before = live()
-    if before is not None:
-        sessions.end(database_session, before.id_hash)
-    names = ("redeem", "language") if keep_redemption else ("language",)
+    ended = [one for one in (before,) if one is not None] if keep_redemption else accounts()
+    for one in ended:
+        sessions.end(database_session, one.id_hash)
+    if not keep_redemption and cookie_name(ACCOUNTS) in request.cookies:
+        g.new_others = []
+    _forget(("redeem", "language") if keep_redemption else ("language",), ended)
+
+
+def _forget(names: tuple[str, ...], ended: list[sessions.Live]) -> None:
+    """A browser without anybody; it remembers for a page which sessions have ended."""
     kept = {name: session[name] for name in names if name in session}
     session.clear()
     session.update(kept)
+    if ended:
+        session["ended"] = [str(one.id) for one in ended]
     g.new_session = ""
 
 
+def farewells() -> list[sessions.Farewell]:
+    """Applications that have to hear which sessions of this browser ended last."""
+    try:
+        ended = [UUID(one) for one in session.get("ended", [])[: _MOST_OTHERS + 1]]
+    except (TypeError, ValueError, AttributeError):
+        return []
+    return sessions.farewells(db.session(), ended)
+
+
 def _finish(response: Response) -> Response:
-    secret = g.get("new_session")
-    if secret is not None:
-        response.set_cookie(
-            cookie_name(),
-            secret,
-            max_age=0 if secret == "" else None,
-            path="/",
-            secure=current_app.config["SESSION_COOKIE_SECURE"],
-            httponly=True,
-            samesite="Lax",
-        )
+    others = g.get("new_others")
+    for name, value in (
+        (SESSION, g.get("new_session")),
+        (ACCOUNTS, None if others is None else ".".join(others)),
+    ):
+        if value is not None:
+            response.set_cookie(
+                cookie_name(name),
+                value,
+                max_age=0 if value == "" else None,
+                path="/",
+                secure=current_app.config["SESSION_COOKIE_SECURE"],
+                httponly=True,
+                samesite="Lax",
+            )
     return response
 
 

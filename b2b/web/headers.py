@@ -1,6 +1,7 @@
 """Headers of every response, and where an unsafe request may come from."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, request
@@ -24,6 +25,9 @@ _PAGE = {
 }
 PAGE_POLICY = "; ".join(f"{name} {value}" for name, value in _PAGE.items())
 
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+
 LETTER_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data:; "
     "style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
@@ -43,6 +47,28 @@ def as_letter(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = LETTER_POLICY
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
     return response
+
+
+def source_of(url: str) -> str | None:
+    """A registered address as a policy names it: by its origin, or by a program's own scheme; None
+    for what cannot be named there.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return f"{parts.scheme}:" if _SCHEME.fullmatch(parts.scheme) else None
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return origin if _ORIGIN.fullmatch(origin) else None
+
+
+def open_to(response: Response, directive: str, urls: Sequence[str]) -> None:
+    """Let a page of ours, besides what every page may, reach registered addresses by *directive*:
+    send its form there, or show them in frames.
+    """
+    named = dict.fromkeys(source_of(url) for url in urls)
+    sources = " ".join(one for one in named if one is not None) or "'none'"
+    response.headers["Content-Security-Policy"] = PAGE_POLICY.replace(
+        f"{directive} 'self'", f"{directive} {sources}"
+    )
 
 
 def from_anywhere(view: View) -> View:

@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import (
     Blueprint,
     current_app,
+    make_response,
     redirect,
     render_template,
     request,
@@ -31,6 +32,7 @@ from b2b.services.sign_in import Account, Method, Way
 from b2b.web import brand, context
 from b2b.web.context import now, public, writing
 from b2b.web.forms import AddressForm, AtMost, ButtonForm, CodeForm, Form, required
+from b2b.web.identity_platform.sign_out import frames_of, with_frames
 from b2b.web.redemption_link import opened_here, pick, picked
 
 bp = Blueprint("sign_in", __name__)
@@ -171,7 +173,33 @@ def address() -> ResponseReturnValue:
             session.pop("redeem", None)
             session["sign_in_as"] = typed.wire
             return redirect(url_for(".password"), 303)
-    return render_template("sign_in/address.html", form=form)
+    return render_template(
+        "sign_in/address.html",
+        form=form,
+        others=[one for one in context.accounts() if one is not context.live()],
+        expected=_expected(),
+    )
+
+
+def _expected() -> str | None:
+    """The domain that an application expects an account of."""
+    with suppress(Invalid):
+        return addresses.parse_domain(request.args.get("domain_hint", ""))
+    return None
+
+
+@bp.post("/signin/switch")
+@public
+def switch() -> ResponseReturnValue:
+    """Go on as somebody else who is signed in in this browser."""
+    if ButtonForm().validate_on_submit():
+        here = context.live()
+        chosen = request.form.get("account")
+        for one in context.accounts():
+            if str(one.id) == chosen and one is not here:
+                context.switch_account(one)
+                return redirect(url_for("my_apps.index"), 303)
+    return _start_over()
 
 
 @bp.route("/signin/organisation", methods=["GET", "POST"])
@@ -406,6 +434,7 @@ def _complete(identity: ExternalIdentity, who: Subject) -> ResponseReturnValue:
             identity,
             tenant_id=place.tenant_id if place else None,
             user_id=place.user_id if place else None,
+            beside=True,
         )
         if place is not None and place.is_guest:
             redemption.log_sign_in(database_session, context.acting_at(place), identity)
@@ -429,7 +458,9 @@ def sign_out() -> ResponseReturnValue:
 @public
 def signed_out() -> ResponseReturnValue:
     """Signed out."""
-    return render_template("sign_in/signed_out.html")
+    frames = frames_of(context.farewells())
+    page = render_template("sign_in/signed_out.html", frames=frames)
+    return with_frames(make_response(page), frames)
 
 
 @bp.post("/language")

@@ -1,5 +1,6 @@
 """Signing in to an application: the authorize endpoint, and the pages on the way."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -25,12 +26,14 @@ from b2b.services.authorization import Request, SignedIn, Target
 from b2b.services.clients import Client
 from b2b.services.sessions import Live
 from b2b.services.visitors import Person
-from b2b.web import brand, context
+from b2b.web import brand, context, headers
 from b2b.web.context import now, public, writing
-from b2b.web.headers import PAGE_POLICY
 from b2b.web.identity_platform import bp
 from b2b.web.identity_platform.answers import description
 from b2b.web.redemption_link import remember_direct
+
+CURRENT = "current"
+"""In `sid`: whoever has signed in last in this browser."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,31 @@ def authorize(tenant: str) -> ResponseReturnValue:
     if not isinstance(asked, Request):
         return asked
     if "select_account" in asked.prompts:
-        return _choose_account(asked)
-    live = context.live()
-    again = live is not None and request.args.get("again") == _proof_of(live)
-    if live is None or "login" in asked.prompts or again or _is_too_old(asked, live):
+        return _choose_account(asked, context.accounts())
+    found = meant(asked)
+    if len(found) > 1 and "login" not in asked.prompts:
+        if asked.is_silent:
+            return tell(asked.target, SignInRefused(16000, application=asked.target.name))
+        return _choose_account(asked, found)
+    live = found[0] if found else None
+    if live is None or "login" in asked.prompts or _again(live) or _is_too_old(asked, live):
         return tell(asked.target, SignInRefused(50058)) if asked.is_silent else _to_sign_in(asked)
     return go_on(asked, live)
+
+
+def meant(asked: Request) -> list[Live]:
+    """Who of those signed in in this browser the request may mean: `sid` names one session, else
+    hints narrow them down.
+    """
+    signed_in, wanted = context.accounts(), request.args.get("sid")
+    if wanted == CURRENT:
+        here = context.live()
+        return [] if here is None else [here]
+    if wanted is not None and (named := [one for one in signed_in if str(one.id) == wanted]):
+        return named
+    identities = [one.identity for one in signed_in]
+    fitting = authorization.fitting(db.session(), asked, identities)
+    return [one for one in signed_in if one.identity in fitting]
 
 
 def asked_here(tenant: str) -> Request | ResponseReturnValue:
@@ -196,6 +218,7 @@ def turned_away(
             identity,
             refused,
             acting_as(tenant, None),
+            app_id=None if application is None else application.app_id,
         )
     contacts = visitors.whom_to_ask(db.session(), tenant, application, identity)
     return refusal_page(refused, application=application, contacts=contacts, back=back)
@@ -266,10 +289,7 @@ def answer(
         render_template("identity_platform/form_post.html", url=redirect_uri, values=values)
     )
     # The one page whose form goes elsewhere: to the registered address and nowhere else.
-    origin = _origin(redirect_uri)
-    response.headers["Content-Security-Policy"] = PAGE_POLICY.replace(
-        "form-action 'self'", f"form-action {origin}"
-    )
+    headers.open_to(response, "form-action", [redirect_uri])
     return response
 
 
@@ -300,33 +320,44 @@ def _still(asked: Request) -> str | None:
 
 def _to_sign_in(asked: Request) -> ResponseReturnValue:
     """To the sign-in page; whoever is signed in has to do it once more."""
-    live = context.live()
-    back = resume_path(asked, again=None if live is None else _proof_of(live))
+    newest = max((_moment(one) for one in context.accounts()), default=None)
+    back = resume_path(
+        asked, again=None if newest is None else str(newest), sid=CURRENT,
+        login_hint=None, domain_hint=None,
+    )  # fmt: skip
     return redirect(
         url_for(
             "sign_in.address",
             next=back,
             other="1",
             login_hint=(asked.login_hint or "")[:320] or None,
+            domain_hint=(asked.domain_hint or "")[:253] or None,
         ),
         303,
     )
 
 
-def _proof_of(live: Live) -> str:
-    """Names one sign-in: a change of organisation is none, typing the password again is."""
-    return str(int(live.signed_in_at.timestamp() * 1_000_000))
+def _again(live: Live) -> bool:
+    """Whether a sign-in is needed that is newer than all there were when it was asked for: neither
+    a change of organisation nor of account is one, typing the password again is.
+    """
+    before = request.args.get("again", "")
+    return re.fullmatch(r"[0-9]{1,20}", before) is not None and _moment(live) <= int(before)
 
 
-def _choose_account(asked: Request) -> ResponseReturnValue:
-    if context.live() is None:
+def _moment(live: Live) -> int:
+    return int(live.signed_in_at.timestamp() * 1_000_000)
+
+
+def _choose_account(asked: Request, accounts: list[Live]) -> ResponseReturnValue:
+    """Everybody who is signed in here, and a way to sign in as somebody else."""
+    if not accounts:
         return _to_sign_in(asked)
-    back = resume_path(asked)
+    back = resume_path(asked, sid=CURRENT, login_hint=None, domain_hint=None)
     return render_template(
         "identity_platform/choose_account.html",
         application=asked.target.name,
-        identity=context.identity(),
-        on=back,
+        accounts=[(one.identity, resume_path(asked, sid=str(one.id))) for one in accounts],
         other=url_for("sign_in.address", next=back, other="1"),
     )
 

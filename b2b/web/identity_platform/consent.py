@@ -3,7 +3,7 @@
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from b2b.actor import Actor
+from b2b.actor import Actor, ExternalIdentity
 from b2b.errors import Denied
 from b2b.extensions import db
 from b2b.models import Tenant
@@ -16,11 +16,13 @@ from b2b.web.context import public, writing
 from b2b.web.identity_platform import bp
 from b2b.web.identity_platform.answers import description
 from b2b.web.identity_platform.authorize import (
+    CURRENT,
     Visit,
     acting_as,
     answer,
     asked_here,
     found_there,
+    meant,
     query,
     refusal_page,
     resume_path,
@@ -40,10 +42,11 @@ def consent_page(tenant: str) -> ResponseReturnValue:
     asked = asked_here(tenant)
     if not isinstance(asked, Request):
         return asked
-    live = context.live()
+    signed_in = meant(asked)
     back = f"{url_for('.authorize', tenant=tenant)}?{query()}"
-    if live is None:
+    if len(signed_in) != 1:
         return redirect(back, 303)
+    [live] = signed_in
     found = found_there(asked, live)
     if not isinstance(found, Visit):
         return found
@@ -61,10 +64,12 @@ def consent_page(tenant: str) -> ResponseReturnValue:
         return _needs_administrator(asked, client, back)
     if request.method == "POST":
         return _decided(asked, missing, acting)
-    return _page(asked, missing, acting)
+    return _page(asked, missing, acting, live.identity)
 
 
-def _page(asked: Request, missing: Missing, acting: Actor) -> ResponseReturnValue:
+def _page(
+    asked: Request, missing: Missing, acting: Actor, account: ExternalIdentity
+) -> ResponseReturnValue:
     client = missing.client
     return render_template(
         "identity_platform/consent.html",
@@ -73,8 +78,8 @@ def _page(asked: Request, missing: Missing, acting: Actor) -> ResponseReturnValu
         resource=None if missing.resource is None else missing.resource.principal.display_name,
         permissions=missing.permissions,
         for_all=consent.may_consent_for_all(acting),
-        account=context.identity(),
-        other=url_for("sign_in.address", next=resume_path(asked), other="1"),
+        account=account,
+        other=url_for("sign_in.address", next=resume_path(asked, sid=CURRENT), other="1"),
     )
 
 
