@@ -2,6 +2,8 @@
 
 import sys
 
+from flask.cli import FlaskGroup
+
 from b2b import create_app
 from b2b.errors import StartRefused
 from config import BadSetting, Config
@@ -12,4 +14,4 @@ except (BadSetting, StartRefused, PermissionError) as error:
     sys.exit(f"b2b: {error}")
 
 if __name__ == "__main__":
-    app.cli.main(args=["up"], prog_name="app.py")
+    FlaskGroup(create_app=lambda: app).main(args=["up"], prog_name="app.py")
