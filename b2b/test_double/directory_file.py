@@ -860,7 +860,7 @@ def export(session: Session, *, now: datetime) -> str:
     found = session.scalars(
         select(Tenant)
         .where(Tenant.kind == TenantKind.ORGANISATION)
-        .order_by(Tenant.created_at, Tenant.id)
+        .order_by(Tenant.initial_domain)
     ).all()
     content: dict[str, Any] = {"tenants": [_exported(session, tenant, now) for tenant in found]}
     consumers = session.scalars(

@@ -5,6 +5,7 @@ Pages are found as people find them: by following links, for everybody who may c
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 from uuid import UUID, uuid4
 
@@ -34,6 +35,13 @@ from tests.web.inbox.conftest import Mails, mails
 from tests.web.inbox.letters import html_letter, letter
 
 __all__ = ["mails"]
+
+
+@pytest.fixture
+def settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The test tools have a page of their own."""
+    return {**settings, "TEST_DOUBLE": True}
+
 
 ROWS = 55
 """More than a page of any list holds."""

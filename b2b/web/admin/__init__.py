@@ -8,6 +8,7 @@ from flask_babel import gettext
 
 from b2b.services import permissions
 from b2b.services.permissions import Action
+from b2b.test_double import state as test_double
 from b2b.web import context
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
@@ -87,6 +88,11 @@ def _navigation() -> dict[str, Any]:
                         if permissions.allows(actor, Action.MANAGE_MAIL)
                         else []
                     ),
+                    *(
+                        [entry(gettext("Test tools"), "flask", "admin.test_tools")]
+                        if permissions.allows(actor, Action.MANAGE_POLICY) and test_double.of_app()
+                        else []
+                    ),
                 ],
             },
         ]
@@ -112,6 +118,7 @@ from b2b.web.admin import (  # noqa: E402, F401 - they bind their routes to bp
     registrations,
     settings,
     sign_ins,
+    test_tools,
     try_sign_in,
     users,
 )
