@@ -53,6 +53,7 @@ EDGES = {"web", "cli.py", "demo.py", "operations.py", "test_double", "worker.py"
 STORIES = [
     "invitations",
     "invitation_handling",
+    "conversions",
     "redemption",
     "redemption_reset",
     "user_handling",
@@ -115,6 +116,7 @@ def test_every_module_has_a_room_or_is_an_edge() -> None:
         "demo_clients",
         "extensions",
         "factory",
+        "inbox_commands",
         "logs",
         "server",
         "sink_process",

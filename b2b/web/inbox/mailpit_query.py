@@ -9,7 +9,7 @@ address, where Mailpit would also find ``adsam@contoso.com``. A part of one find
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from b2b.sink import search
@@ -86,12 +86,11 @@ def moment(text: str, tz: str) -> datetime | None:
         sign = -1 if said[2] == "-" else 1
         minutes = 0 if said[1] else sign * (int(said[3]) * 60 + int(said[4]))
         text = text[: said.start()]
-        read = search.instant(_written(text))
-        return (
-            None if read is None else datetime.fromtimestamp(read.timestamp() - minutes * 60, UTC)
-        )
+        offset = timedelta(minutes=minutes)
     read = search.instant(_written(text))
     try:
+        if said:
+            return None if read is None else read - offset
         return None if read is None else read.replace(tzinfo=zone).astimezone(UTC)
     except OverflowError:
         return None
