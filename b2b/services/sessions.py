@@ -373,7 +373,10 @@ def farewells(session: DatabaseSession, session_ids: Sequence[UUID]) -> list[Far
         .order_by(SessionApplication.at.desc(), SessionApplication.app_id)
         .limit(_MOST_FAREWELLS)
     )
-    return [Farewell(*row, url) for *row, url in rows if url is not None]
+    return [
+        Farewell(row.tenant_id, row.session_id, row.display_name, row.logout_url or "")
+        for row in rows
+    ]
 
 
 def purge(session: DatabaseSession, now: datetime) -> int:
