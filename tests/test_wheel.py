@@ -15,7 +15,7 @@ import pytest
 
 from config import SETTINGS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "invitation-tests"
 
 
@@ -32,9 +32,9 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from what git knows, as anybody would build it."""
+    """Built from what would be committed, as anybody would build it."""
     source = tmp_path_factory.mktemp("source")
-    listed = run("git", "ls-files", "--cached", cwd=ROOT)
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     for name in listed.splitlines():
         if (ROOT / name).is_file() and not name.startswith(("tests/", "bench/")):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def test_the_wheel_holds_everything_that_the_program_needs(wheel: Path) -> None:
         "b2b/root/config.py",
         "b2b/root/migrations/env.py",
         "b2b/root/static/css/tokens.css",
-        "b2b/root/templates/mail/invitation/body.html",
+        "b2b/root/templates/mail/invitation/classic/body.html",
         "b2b/root/translations/ko/LC_MESSAGES/messages.mo",
         "b2b/sink/migrations/env.py",
     } <= names
