@@ -125,6 +125,14 @@ class User(Base):
         return self.external_user_state is ExternalUserState.PENDING_ACCEPTANCE
 
     @property
+    def has_no_account_yet(self) -> bool:
+        """Invited, not redeemed, and without an account of this directory: nothing to sign in with.
+
+        Somebody who is being converted goes on with his own until he accepts (decisions.md).
+        """
+        return self.is_pending and self.source is Source.INVITED_USER
+
+    @property
     def may_sign_in(self) -> bool:
         """Neither blocked nor deleted."""
         return self.account_enabled and self.deleted_at is None

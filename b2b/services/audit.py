@@ -28,6 +28,7 @@ class Activity(enum.StrEnum):
     ENABLE_ACCOUNT = "Enable account"
     INVITE = "Invite external user"
     RESET = "Invite external user with reset invitation status"
+    CONVERT = "Invite internal user to B2B collaboration"
     RESEND = "Resend invitation"
     EXTEND = "Extend invitation"
     CANCEL = "Cancel invitation"
@@ -35,6 +36,11 @@ class Activity(enum.StrEnum):
     UNSUBSCRIBE = "Email unsubscribed"
     SUBSCRIBE = "Email subscribed"
     ADD_SPONSOR = "Add user sponsor"
+    REMOVE_SPONSOR = "Remove user sponsor"
+    SET_MANAGER = "Set user manager"
+    REMOVE_MANAGER = "Remove user manager"
+    CHANGE_LICENSE = "Change user license"
+    RESET_PASSWORD = "Reset user password"
     COPY_LINK = "Copy invitation link"
     REDEEM = "Redeem external user invite"
     DECLINE = "Decline external user invite"
@@ -42,6 +48,9 @@ class Activity(enum.StrEnum):
     LEAVE = "Leave organization"
     ADD_GROUP = "Add group"
     UPDATE_GROUP = "Update group"
+    DELETE_GROUP = "Delete group"
+    RESTORE_GROUP = "Restore Group"
+    HARD_DELETE_GROUP = "Hard Delete group"
     ADD_MEMBER = "Add member to group"
     REMOVE_MEMBER = "Remove member from group"
     ADD_GROUP_OWNER = "Add owner to group"
@@ -83,6 +92,9 @@ USER_MANAGEMENT = "UserManagement"
 CATEGORY = {
     Activity.ADD_GROUP: "GroupManagement",
     Activity.UPDATE_GROUP: "GroupManagement",
+    Activity.DELETE_GROUP: "GroupManagement",
+    Activity.RESTORE_GROUP: "GroupManagement",
+    Activity.HARD_DELETE_GROUP: "GroupManagement",
     Activity.ADD_MEMBER: "GroupManagement",
     Activity.REMOVE_MEMBER: "GroupManagement",
     Activity.ADD_GROUP_OWNER: "GroupManagement",

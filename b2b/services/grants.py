@@ -278,7 +278,7 @@ def _person(session: Session, client: Client, user_id: UUID, since: datetime) ->
         "organisation": client.tenant.display_name,
         "application": client.name,
     }
-    if user is None or not user.may_sign_in or user.is_pending:
+    if user is None or not user.may_sign_in or user.has_no_account_yet:
         raise SignInRefused(50057, **values)
     if user.sessions_valid_from is not None and since < user.sessions_valid_from:
         raise SignInRefused(50173, **values)

@@ -1,7 +1,9 @@
 """Groups of a tenant and who is in them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select
@@ -199,20 +201,34 @@ def held_by(
 
 
 def create(
-    session: Session, actor: Actor, *, display_name: str, description: str | None = None
+    session: Session,
+    actor: Actor,
+    *,
+    display_name: str,
+    description: str | None = None,
+    mail_nickname: str | None = None,
+    is_unified: bool = False,
+    security_enabled: bool = True,
+    visibility: str | None = None,
 ) -> Group:
-    """Make an assigned security group; who makes it owns it (groups-apps-roles.md, 1 and 5).
+    """Make an assigned group; who makes it owns it (groups-apps-roles.md, 1 and 5).
 
-    Raises Denied, Invalid(field).
+    *is_unified* makes it a Microsoft 365 group. Raises Denied, Invalid(field).
     """
     permissions.require(actor, Action.CREATE_GROUP)
     name, about = _texts(display_name, description)
+    if not is_unified and not security_enabled:
+        raise Invalid("security_enabled", N_("A group is for security or a Microsoft 365 group."))
     group = Group(
         tenant_id=actor.tenant_id,
         id=new_id(),
         display_name=name,
         name_key=fold(name),
         description=about,
+        mail_nickname=_nickname(mail_nickname),
+        is_unified=is_unified,
+        security_enabled=security_enabled,
+        visibility=_visibility(visibility, is_unified),
         created_at=actor.now,
     )
     session.add(group)
@@ -260,6 +276,73 @@ def update(
         group.display_name, group.name_key, group.description = name, fold(name), about
         session.flush()
         audit.record(session, actor, Entry(Activity.UPDATE_GROUP, "Group", group.id, name, changes))
+    return group
+
+
+VISIBILITIES = ("Public", "Private", "HiddenMembership")
+_NICKNAME = re.compile(r"[\x21-\x7e]{1,64}")
+
+
+def _nickname(given: str | None) -> str | None:
+    if given is None:
+        return None
+    if not _NICKNAME.fullmatch(given) or set(given) & set('@()\\[]";:<>, '):
+        raise Invalid("mail_nickname", N_("Enter an alias without spaces and at signs."))
+    return given
+
+
+def _visibility(given: str | None, is_unified: bool) -> str | None:
+    if given is None:
+        return "Public" if is_unified else None
+    if given not in VISIBILITIES:
+        raise Invalid("visibility", N_("A group is Public, Private or HiddenMembership."))
+    return given
+
+
+def patch(session: Session, actor: Actor, group_id: UUID, values: Mapping[str, Any]) -> Group:
+    """Change just these: display_name, description, mail_nickname, visibility, security_enabled.
+
+    Raises Denied, NotFound, Invalid(field), Conflict when the group is synchronised.
+    """
+    audit.lock(session, actor.tenant_id)
+    group = managed(session, actor, group_id)
+    if group.on_premises_sync_enabled:
+        raise Conflict(
+            N_("%(name)s comes from the on-premises directory and is changed there."),
+            name=group.display_name,
+        )
+    name, about = _texts(
+        values.get("display_name", group.display_name) or "",
+        values.get("description", group.description),
+    )
+    wanted: dict[str, Any] = {"display_name": name, "description": about}
+    if "mail_nickname" in values:
+        wanted["mail_nickname"] = _nickname(values["mail_nickname"])
+    if "visibility" in values:
+        wanted["visibility"] = _visibility(values["visibility"], group.is_unified)
+        if "HiddenMembership" in (wanted["visibility"], group.visibility) and (
+            wanted["visibility"] != group.visibility
+        ):
+            raise Invalid(
+                "visibility", N_("Whether members are hidden is settled when a group is made.")
+            )
+    if "security_enabled" in values:
+        wanted["security_enabled"] = bool(values["security_enabled"])
+        if not wanted["security_enabled"] and not group.is_unified:
+            raise Invalid(
+                "security_enabled", N_("A group is for security or a Microsoft 365 group.")
+            )
+    changes = []
+    for key, value in wanted.items():
+        if getattr(group, key) != value:
+            title = key.title().replace("_", "")
+            changes.append(Change(title, getattr(group, key), value))
+            setattr(group, key, value)
+    if changes:
+        group.name_key = fold(group.display_name)
+        session.flush()
+        entry = Entry(Activity.UPDATE_GROUP, "Group", group.id, group.display_name, changes)
+        audit.record(session, actor, entry)
     return group
 
 

@@ -454,6 +454,7 @@ def _give_access(session: Session, work: _Work, name_keys: dict[UUID, str]) -> N
                 person,
                 shown[person],
                 [Change("Group", None, group_names[group])],
+                {"group": str(group)},
             )
         )
 

@@ -26,6 +26,7 @@ from b2b.services import (
     audit,
     invitation_handling,
     invitation_quotas,
+    invitation_requests,
     mail_refusals,
     permissions,
     policies,
@@ -80,11 +81,15 @@ def reset(
     *,
     address: str,
     send_message: bool = True,
+    redirect_url: str | None = None,
+    message: str | None = None,
+    language: str | None = None,
 ) -> Invitation:
     """Set somebody back to pending and invite him at *address*, one of `choices`.
 
     Id, groups, applications and UPN stay; the bound identity, password and sessions go, in one
-    transaction. Raises Denied, NotFound, Throttled, Invalid("address"), Conflict.
+    transaction. Where to, words and language stay those of the invitation unless they are given.
+    Raises Denied, NotFound, Throttled, Invalid("address", "redirect_url", "message"), Conflict.
     """
     permissions.require(actor, Action.RESET_REDEMPTION)
     audit.lock(session, actor.tenant_id)
@@ -130,6 +135,10 @@ def reset(
     invitation.accepted_at = None
     invitation.invited_address = wanted.wire
     invitation.domain = wanted.domain
+    if redirect_url is not None:
+        invitation.redirect_url = policies.landing_page(policy, redirect_url)
+    invitation.message = invitation_requests.clean_message(message) or invitation.message
+    invitation.language = language or invitation.language
     invitation_handling.renew(session, actor, user, invitation, wanted, mailed=send_message)
     audit.record(
         session,

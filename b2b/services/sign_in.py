@@ -17,6 +17,7 @@ from b2b.models import (
     Domain,
     Identity,
     Provider,
+    Source,
     Tenant,
     TenantKind,
     User,
@@ -162,6 +163,8 @@ def _account(session: Session, key: str, kind: TenantKind, domain: str | None) -
             User.upn_key == key,
             User.deleted_at.is_(None),
             User.creation_type.is_distinct_from("Invitation"),
+            # Nor whoever was converted and signs in elsewhere since.
+            User.source.in_((Source.THIS_DIRECTORY, Source.ON_PREMISES)),
         )
     ).first()
     if row is None:

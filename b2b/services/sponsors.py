@@ -1,16 +1,19 @@
 """Who answers for a guest (invitations.md, section 1: at most five users or groups)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
-from b2b.errors import N_, Invalid
+from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import Group, Sponsor, SponsorType, User
+from b2b.services import users
+from b2b.services.audit import Activity, Change
+from b2b.services.permissions import Action
 
 MOST = 5
 
@@ -60,6 +63,64 @@ def rows(actor: Actor, user_id: UUID, chosen: Sequence[Named]) -> list[dict[str,
         }
         for sponsor_id, kind in kinds
     ]
+
+
+def add(session: Session, actor: Actor, user_id: UUID, sponsor_id: UUID) -> User:
+    """Let a user or group answer for somebody. Raises Denied, NotFound, Invalid, Conflict."""
+    user = users.for_change(session, actor, user_id, Action.UPDATE_USER)
+    [chosen] = named(session, actor, [sponsor_id])
+    held = {one.id: one for one in (of_user(session, actor.tenant_id, user.id))}
+    if chosen.id in held:
+        raise Conflict(
+            N_("%(name)s answers for %(user)s already."),
+            name=chosen.display_name,
+            user=user.display_name,
+        )
+    if len(held) >= MOST:
+        raise Conflict(N_("At most %(most)s sponsors."), most=MOST)
+    session.execute(
+        insert(Sponsor),
+        {
+            "tenant_id": actor.tenant_id,
+            "user_id": user.id,
+            "sponsor_id": chosen.id,
+            "sponsor_type": chosen.kind,
+        },
+    )
+    change = Change("Sponsor", None, chosen.display_name)
+    users.record(session, actor, Activity.ADD_SPONSOR, user, [change])
+    return user
+
+
+def remove(session: Session, actor: Actor, user_id: UUID, sponsor_id: UUID) -> User:
+    """Let somebody no longer answer for somebody. Raises Denied, NotFound."""
+    user = users.for_change(session, actor, user_id, Action.UPDATE_USER)
+    gone = session.execute(
+        delete(Sponsor).where(
+            Sponsor.tenant_id == actor.tenant_id,
+            Sponsor.user_id == user.id,
+            Sponsor.sponsor_id == sponsor_id,
+        )
+    )
+    if not gone.rowcount:  # type: ignore[attr-defined]
+        raise NotFound(N_("This one does not answer for %(name)s."), name=user.display_name)
+    change = Change("Sponsor", str(sponsor_id), None)
+    users.record(session, actor, Activity.REMOVE_SPONSOR, user, [change])
+    return user
+
+
+def of_users(
+    session: Session, actor: Actor, user_ids: Collection[UUID]
+) -> dict[UUID, list[tuple[SponsorType, UUID]]]:
+    """Who answers for each of these people: kind and id, in the order of ids."""
+    found: dict[UUID, list[tuple[SponsorType, UUID]]] = {}
+    for row in session.execute(
+        select(Sponsor.user_id, Sponsor.sponsor_type, Sponsor.sponsor_id)
+        .where(Sponsor.tenant_id == actor.tenant_id, Sponsor.user_id.in_(list(user_ids)))
+        .order_by(Sponsor.user_id, Sponsor.sponsor_id)
+    ):
+        found.setdefault(row.user_id, []).append((row.sponsor_type, row.sponsor_id))
+    return found
 
 
 def of_user(session: Session, tenant_id: UUID, user_id: UUID) -> Sequence[Named]:

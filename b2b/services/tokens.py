@@ -485,7 +485,7 @@ def standing_person(
 ) -> User:
     """The person of a sign-in that still stands. Raises BadToken."""
     user = session.get(User, (tenant_id, user_id), populate_existing=True)
-    if user is None or not user.may_sign_in or user.is_pending:
+    if user is None or not user.may_sign_in or user.has_no_account_yet:
         raise BadToken
     row = session.get(SignInGrant, (tenant_id, grant_id), populate_existing=True)
     if row is None or (row.user_id, row.app_id) != (user_id, app_id):

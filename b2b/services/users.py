@@ -176,8 +176,15 @@ def rename(session: Session, user: User, before: str) -> None:
     """Bring keys and search words in line with a changed name; *before* is the old one."""
     if user.display_name == before:
         return
-    user.name_key = fold(user.display_name)
     user_listing.reindex(session, user, before)
+    rekey(session, user, before)
+
+
+def rekey(session: Session, user: User, before: str) -> None:
+    """Bring the sort keys in line with a changed name; *before* is the old one."""
+    if user.display_name == before:
+        return
+    user.name_key = fold(user.display_name)
     session.execute(
         update(Membership)
         .where(Membership.tenant_id == user.tenant_id, Membership.user_id == user.id)

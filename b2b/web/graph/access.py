@@ -16,6 +16,8 @@ class Needs:
     """Scopes of a token that a person stands behind."""
     application: tuple[str, ...] = ()
     """App roles of a program's own token."""
+    anybody: bool = False
+    """Every good token will do."""
 
     def __post_init__(self) -> None:
         unknown = set(self.delegated) - graph_permissions.SCOPES.keys()
@@ -29,6 +31,8 @@ class Needs:
 
     def met_by(self, access: Access) -> bool:
         """Whether the token holds one of them."""
+        if self.anybody:
+            return True
         held = access.roles if access.user is None else access.scope
         return not held.isdisjoint(self.of(access))
 
@@ -96,4 +100,5 @@ READ_ASSIGNMENTS = both(
     "AppRoleAssignment.ReadWrite.All", delegated=_AS_USER,
 )  # fmt: skip
 ASSIGN_LICENSES = both("User.ReadWrite.All", "Directory.ReadWrite.All", delegated=_AS_USER)
-ANYBODY_SIGNED_IN = Needs(tuple(graph_permissions.SCOPES), tuple(graph_permissions.ROLES))
+ANYBODY = Needs(anybody=True)
+"""For what is judged request by request, such as a batch."""

@@ -33,7 +33,7 @@ Clause = ColumnElement[bool]
 ADVANCED = "This query needs the header ConsistencyLevel: eventual and the option $count=true."
 
 
-class lower_ascii(FunctionElement[str]):  # noqa: N801 - it is written as SQL's functions are
+class lower_ascii(FunctionElement[str]):
     """A to Z in small letters and nothing else, compared byte by byte: alike on both databases."""
 
     type = String()

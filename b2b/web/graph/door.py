@@ -178,14 +178,19 @@ def _sent_json() -> dict[str, Any]:
 def perform(call: Call, made: Route) -> Answer:
     """Do what was asked, in a transaction of its own if it writes. Raises what routes raise."""
     require(call, made)
-    if made.prepare is not None:
-        with _translating(call, made):
-            call.prepared = made.prepare(call)
+    prepare(call, made)
     if not made.writes:
         return run(call, made)
     with context.writing() as session:
         call.session = session
         return run(call, made)
+
+
+def prepare(call: Call, made: Route) -> None:
+    """Do what takes long before any lock is taken. Raises GraphError."""
+    if made.prepare is not None:
+        with _translating(call, made):
+            call.prepared = made.prepare(call)
 
 
 def require(call: Call, made: Route) -> None:

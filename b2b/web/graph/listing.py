@@ -477,6 +477,17 @@ def mixed(
     """Objects of several kinds, given as (type, id), as JSON with their `@odata.type`; one query
     for each kind. `$select` names properties of any of them.
     """
+    found = mixed_by_id(call, members, hidden=hidden)
+    return [found[member_id] for _, member_id in members if member_id in found]
+
+
+def mixed_by_id(
+    call: Call,
+    members: Sequence[tuple[str, UUID]],
+    *,
+    hidden: Mapping[str, frozenset[str]] | None = None,
+) -> dict[UUID, dict[str, Any]]:
+    """The same by id; whoever is gone is left out."""
     asked = call.options.get("$select")
     names = None if asked is None else parse_select(asked)
     by_kind: dict[str, list[UUID]] = {}
@@ -512,7 +523,7 @@ def mixed(
                     code="BadRequest",
                     target="$select",
                 )
-    return [found[member_id] for _, member_id in members if member_id in found]
+    return found
 
 
 def place_of(call: Call) -> Sequence[Any] | None:

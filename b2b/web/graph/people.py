@@ -21,7 +21,7 @@ from b2b.services import permissions, user_listing, visibility
 from b2b.services.permissions import Action
 from b2b.services.user_listing import Facts
 from b2b.web.graph import resources
-from b2b.web.graph.calls import Call, denied, missing
+from b2b.web.graph.calls import Call, bad, denied, missing
 from b2b.web.graph.conditions import Clause, Compiler, ascii_lower, compare_text, lower_ascii
 from b2b.web.graph.listing import Query
 from b2b.web.graph.listing import Source as RowSource
@@ -322,16 +322,22 @@ def require_listing(call: Call) -> None:
 
 
 def meant(call: Call, name: str = "user", *, deleted: bool = False) -> User:
-    """The person of the path, by id or sign-in name. Raises GraphError (404, 403)."""
-    found = person(call, call.params[name])
+    """The person of the path, by id or sign-in name; without one, who signed in.
+
+    Raises GraphError (404, 403).
+    """
+    key = call.params.get(name, "me")
+    found = person(call, key)
     if found is None or (found.deleted_at is not None) is not deleted:
-        raise missing(call.params[name])
+        raise missing(key)
     return found
 
 
 def person(call: Call, key: str) -> User | None:
     """Somebody by id or sign-in name, if he is seen at all."""
-    if key.lower() == "me" and call.actor.user_id is not None:
+    if key.lower() == "me":
+        if call.actor.user_id is None:
+            raise bad("/me is for tokens that a person stands behind.", code="BadRequest")
         return call.session.get(User, (call.actor.tenant_id, call.actor.user_id))
     try:
         found = call.session.get(User, (call.actor.tenant_id, UUID(key)))
