@@ -26,6 +26,24 @@ class Config:
     """Address that the bundled mail sink listens on."""
     SMTP_PORT: int = 1025
     """Port of the bundled mail sink."""
+    SMTP_TLS: bool = False
+    """Offer STARTTLS at SMTP_PORT, with a certificate of this installation's own authority
+    (DATA_DIR/tls/ca.pem), which clients have to trust.
+    """
+    SMTP_TLS_PORT: int = 0
+    """Another port of the sink, where TLS begins at once; 0 for none."""
+    SINK_USERS: str = ""
+    """File with lines of name:password. With it only these may send to the sink and open the inbox.
+    Without it any name and password will do for sending, and none as well.
+    """
+    SINK_FAULTS: str = ""
+    """File of faults that the sink commits on purpose, as JSON."""
+    MAIL_KEEP: int = 200_000
+    """Mails that the sink keeps; the oldest go first. 0 for no limit."""
+    MAIL_KEEP_MB: int = 4096
+    """Megabytes of mail that it keeps, before packing. 0 for no limit."""
+    MAIL_KEEP_DAYS: float = 0
+    """Days that it keeps a mail. 0 for no limit."""
     HTTPS: bool = False
     """Speak https on PORT, with a certificate of this installation's own authority
     (DATA_DIR/tls/ca.pem). Not for production, where a proxy in front has a real one.
@@ -147,7 +165,17 @@ class Config:
                 raise BadSetting(
                     "RATE_LIMITS must be default, off or a factor such as 2.5."
                 ) from None
-        for name, port in (("PORT", self.PORT), ("SMTP_PORT", self.SMTP_PORT)):
+        ports = [("PORT", self.PORT), ("SMTP_PORT", self.SMTP_PORT)]
+        if self.SMTP_TLS_PORT:
+            ports.append(("SMTP_TLS_PORT", self.SMTP_TLS_PORT))
+        for name, limit in (
+            ("MAIL_KEEP", self.MAIL_KEEP),
+            ("MAIL_KEEP_MB", self.MAIL_KEEP_MB),
+            ("MAIL_KEEP_DAYS", self.MAIL_KEEP_DAYS),
+        ):
+            if limit < 0:
+                raise BadSetting(f"{name} must not be negative.")
+        for name, port in ports:
             if not 1 <= port <= 65535:
                 raise BadSetting(f"{name} must be a port between 1 and 65535, not {port}.")
         for name, count in (

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -90,6 +91,12 @@ class Files:
 def files(folder: Path) -> Files:
     """Where they lie, made or not."""
     return Files(folder / CA_FILE, folder / CERTIFICATE_FILE, folder / KEY_FILE)
+
+
+def hosts(base_url: str, bound_to: str) -> list[str]:
+    """The names that a server of this installation is reached under, for ``ensure``."""
+    host = urlsplit(base_url).hostname or "localhost"
+    return [host] if bound_to in ("0.0.0.0", "::", "") else [host, bound_to]
 
 
 def ensure(folder: Path, hosts: Sequence[str], now: datetime) -> Files:

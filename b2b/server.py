@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
@@ -96,8 +95,7 @@ def certificate(config: Mapping[str, Any]) -> Files | None:
     """The files to speak https with, made or renewed where need be; None for http."""
     if not config["HTTPS"]:
         return None
-    host = urlsplit(config["BASE_URL"]).hostname or "localhost"
-    hosts = [host] if config["HOST"] in ("0.0.0.0", "::", "") else [host, config["HOST"]]
+    hosts = certificates.hosts(config["BASE_URL"], config["HOST"])
     return certificates.ensure(config["CA_FILE"].parent, hosts, clock.now())
 
 

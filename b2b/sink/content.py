@@ -27,8 +27,8 @@ class Room(Protocol):
 class Content:
     """Takes octets as they come, without the doubled dots, in pieces that hold no bound.
 
-    The end is CRLF.CRLF and nothing else, also at the very start (its CRLF is that of DATA). What is
-    held counts against the room that all connections share.
+    The end is CRLF.CRLF and nothing else, also at the very start (its CRLF is that of DATA). What
+    is held counts against the room that all connections share.
     """
 
     __slots__ = (

@@ -312,6 +312,17 @@ class Store:
             packed = connection.scalar(statement.where(messages.c.id == message_id))
         return None if packed is None else rows.unpacked(packed)
 
+    def conversation(self, message_id: str) -> str | None:
+        """What client and sink said while this mail came, or None; passwords are left out.
+
+        Each line begins with "C: " or "S: "; lines of one reply after its first do not.
+        """
+        statement = select(sources.c.conversation).join(
+            messages, messages.c.key == sources.c.message_key
+        )
+        with self.reading() as connection:
+            return connection.scalar(statement.where(messages.c.id == message_id))
+
     def neighbours(self, message_id: str, query: str = "") -> tuple[str | None, str | None]:
         """The ids of the next newer and next older mail matching ``query``. Raises BadQuery."""
         at = select(messages.c.key).where(messages.c.id == message_id).scalar_subquery()
