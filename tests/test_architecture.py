@@ -145,6 +145,12 @@ def test_the_demo_application_is_a_client_like_any_other() -> None:
     assert inside == {"b2b.clock", "b2b.links", "b2b.web.context.public", "b2b.web.forms.Form"}
 
 
+def test_what_other_projects_import_knows_nothing_of_the_program() -> None:
+    """It speaks HTTP to a process of its own, so that nothing of ours meets theirs in one."""
+    for path in sources("testing"):
+        assert strangers(path, {"b2b.testing", "pytest", "httpx"}) == [], path.name
+
+
 def service_graph() -> dict[str, set[str]]:
     names = {path.stem for path in sources("services")} - {"__init__"}
     graph: dict[str, set[str]] = {}
