@@ -44,7 +44,7 @@ def make(store: Store, name: str = "", query: str = "") -> Mailbox:
         raise BadMailbox("A name has letters of a to z, digits and dashes, 63 at most.")
     search.parse(query)
     made = Mailbox(name, query.strip() or f"to:@{name}.{DOMAIN}", "", clock.now())
-    with store._writing() as connection:
+    with store.writing() as connection:
         taken = connection.scalars(select(mailboxes.c.name)).all()
         if name in taken:
             raise BadMailbox(f"There is a mailbox {name} already.")
@@ -59,20 +59,20 @@ def make(store: Store, name: str = "", query: str = "") -> Mailbox:
 def every(store: Store) -> list[Mailbox]:
     """All mailboxes, newest first."""
     statement = select(mailboxes).order_by(mailboxes.c.created_at.desc(), mailboxes.c.name)
-    with store._reading() as connection:
+    with store.reading() as connection:
         return [_shown(*row) for row in connection.execute(statement)]
 
 
 def find(store: Store, name: str) -> Mailbox | None:
     """The mailbox of that name, or None."""
-    with store._reading() as connection:
+    with store.reading() as connection:
         row = connection.execute(select(mailboxes).where(mailboxes.c.name == name.lower())).first()
     return None if row is None else _shown(*row)
 
 
 def remove(store: Store, name: str) -> bool:
     """Forget a mailbox, not its mail; False if there is none of that name."""
-    with store._writing() as connection:
+    with store.writing() as connection:
         gone = connection.execute(delete(mailboxes).where(mailboxes.c.name == name.lower()))
     return gone.rowcount > 0
 

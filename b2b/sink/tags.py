@@ -21,20 +21,20 @@ def counts(store: Store) -> dict[str, int]:
         .group_by(tags.c.name, tags.c.folded)
         .order_by(tags.c.folded)
     )
-    with store._reading() as connection:
+    with store.reading() as connection:
         return {row.name: row[1] for row in connection.execute(statement)}
 
 
 def names(store: Store) -> list[str]:
     """Every tag, in the order of the alphabet."""
-    with store._reading() as connection:
+    with store.reading() as connection:
         return list(connection.scalars(select(tags.c.name).order_by(tags.c.folded)))
 
 
 def replace(store: Store, ids: Sequence[str], wanted: Sequence[str]) -> None:
     """Give the mails *ids* exactly the tags *wanted*; none takes all away. Raises BadName."""
     cleaned = [_clean(name) for name in wanted]
-    with store._writing() as connection:
+    with store.writing() as connection:
         keys = connection.scalars(select(messages.c.key).where(messages.c.id.in_(ids))).all()
         if not keys:
             return
@@ -51,7 +51,7 @@ def rename(store: Store, old: str, new: str) -> bool:
     Raises BadName.
     """
     name = _clean(new)
-    with store._writing() as connection:
+    with store.writing() as connection:
         tag = connection.scalar(select(tags.c.id).where(tags.c.folded == old.casefold()))
         if tag is None:
             return False
@@ -82,7 +82,7 @@ def rename(store: Store, old: str, new: str) -> bool:
 
 def remove(store: Store, name: str) -> bool:
     """Take a tag from every mail; False where there is none of that name."""
-    with store._writing() as connection:
+    with store.writing() as connection:
         tag = connection.scalar(select(tags.c.id).where(tags.c.folded == name.casefold()))
         if tag is None:
             return False

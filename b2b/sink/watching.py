@@ -62,12 +62,12 @@ class Watcher:
         return News(counters, arrived, changed, refused)
 
     def _last_refusal(self) -> int:
-        with self._store._reading() as connection:
+        with self._store.reading() as connection:
             return connection.scalar(select(func.max(refusals.c.id))) or 0
 
     def _refusals(self) -> tuple[Refusal, ...]:
         statement = select(refusals.c.id, refusals.c.reply).order_by(refusals.c.id).limit(MAX_NEWS)
-        with self._store._reading() as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(statement.where(refusals.c.id > self._refusal)).all()
         if rows:
             self._refusal = rows[-1].id

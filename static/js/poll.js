@@ -2,7 +2,7 @@
 // An ETag, first from [data-etag], spares both sides the rest. [data-title-count] in the fragment is the number
 // in front of the page's title. It rests while the tab is hidden and ends when the server answers anything but
 // 200 or 304, or the fragment holds [data-done]. <template data-part="id"> in it is for the element of that id,
-// wherever on the page it is.
+// wherever on the page it is. An event "look" at the place makes it look at once.
 for (const place of document.querySelectorAll("[data-poll]")) {
   const every = Math.max(Number(place.dataset.every) || 5000, 1000);
   let last = place.innerHTML.trim();
@@ -41,5 +41,6 @@ for (const place of document.querySelectorAll("[data-poll]")) {
     if (!over && !document.hidden) timer = setTimeout(ask, every);
   };
   document.addEventListener("visibilitychange", wait);
+  place.addEventListener("look", () => { clearTimeout(timer); if (!over && !document.hidden) ask(); });
   wait();
 }

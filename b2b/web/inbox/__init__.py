@@ -5,15 +5,17 @@ from flask import Blueprint
 from b2b.web.inbox import (
     api,
     mailpit,
+    mailpit_chaos,
     mailpit_checks,
     mailpit_events,
     mailpit_sending,
     mailpit_tags,
     pages,
+    views,
 )
 
-_OF_MAILPIT = (mailpit_checks, mailpit_events, mailpit_sending, mailpit_tags)
-"""Imported for the routes that they add to Mailpit's blueprint."""
+_MORE = (mailpit_chaos, mailpit_checks, mailpit_events, mailpit_sending, mailpit_tags, views)
+"""Imported for the routes that they add to the blueprints of the others."""
 
 
 def blueprints() -> list[Blueprint]:

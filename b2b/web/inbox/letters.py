@@ -71,15 +71,16 @@ def outline(mail: Message) -> Outline:
     return Outline(attributes, remote)
 
 
-def document(mail: Message) -> str:
+def document(mail: Message, *, pictures: bool = True) -> str:
     """The HTML of *mail* as a document of ours, for a frame with `headers.as_letter`.
 
     Pictures of the mail itself become data: addresses. A sandboxed document has an origin of its
     own, so that for it our part URLs are another site's, which our Cross-Origin-Resource-Policy
     refuses; and a policy that allows no address at all leaves a mail nothing to call. Links open a
-    new tab (`base`), since the frame may not move the page around it.
+    new tab (`base`), since the frame may not move the page around it. Without *pictures* those stay
+    blank, as programs show a mail whose sender is not known.
     """
-    room = MAX_PICTURES
+    room = MAX_PICTURES if pictures else 0
     urls: dict[str, str] = {}
 
     def picture(part_id: str) -> str:

@@ -20,6 +20,7 @@ from flask import (
     render_template,
     request,
     send_file,
+    session,
     url_for,
 )
 from flask.typing import ResponseReturnValue
@@ -28,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.http import quote_etag
 
 from b2b.errors import NotFound
+from b2b.sink import accessibility, compatibility, tags, transcripts
 from b2b.sink import headers as fields
 from b2b.sink import message as messages
 from b2b.sink.message import Message
@@ -38,7 +40,7 @@ from b2b.web import context, errors
 from b2b.web.context import public
 from b2b.web.forms import ButtonForm
 from b2b.web.headers import as_letter
-from b2b.web.inbox import letters
+from b2b.web.inbox import explained, letters
 from b2b.web.inbox.mailbox import StoreUnavailable, find, mark_read, store
 
 log = logging.getLogger(__name__)
@@ -51,12 +53,12 @@ MAX_SHOWN = 256 * 1024
 """Characters of a text or a source on its page; the download has all."""
 WIDTHS = ("phone", "tablet", "desktop")
 THEMES = ("light", "dark")
-TABS = ("html", "text", "headers", "source")
+TABS = ("html", "text", "headers", "source", "mime", "checks", "smtp")
 INVITATIONS = '"/redeem?rd="'
 """The query behind the chip of that name: search sees the addresses of links, in any language."""
 
 _DOWNLOAD_POLICY = "sandbox; default-src 'none'"
-_ID = "<string(length=22):message_id>"
+ID = "<string(length=22):message_id>"
 
 
 # The list ----------------------------------------------------------------------------------------
@@ -82,7 +84,7 @@ class Listing:
     error: BadQuery | None = None
 
 
-def _listing(at: Summary | None = None) -> Listing:
+def listing(at: Summary | None = None) -> Listing:
     """The page that the address asks for, or the one that *at* stands on."""
     query = _query()
     counters = store().counters()  # before the mails, so that the next poll sees what comes between
@@ -142,18 +144,19 @@ def _tag(counters: Counters) -> str:
     return quote_etag(f"{counters.latest_change}.{minute}.{context.lang()}")
 
 
-def _carried() -> dict[str, Any]:
+def carried() -> dict[str, Any]:
     """What links within the inbox keep: the query, its page, and how the frame is set."""
     kept = {
         "q": _query(),
         "before": _cursor(),
-        "width": _chosen("width", WIDTHS, ""),
-        "theme": _chosen("theme", THEMES, ""),
+        "width": chosen("width", WIDTHS, ""),
+        "theme": chosen("theme", THEMES, ""),
+        "pictures": chosen("pictures", ("off",), ""),
     }
     return {name: value for name, value in kept.items() if value}
 
 
-def _chosen(name: str, choices: tuple[str, ...], otherwise: str) -> str:
+def chosen(name: str, choices: tuple[str, ...], otherwise: str) -> str:
     value = request.args.get(name, "")
     return value if value in choices else otherwise
 
@@ -162,9 +165,11 @@ def _chosen(name: str, choices: tuple[str, ...], otherwise: str) -> str:
 @public
 def index() -> ResponseReturnValue:
     """Captured mail, newest first."""
-    listing = _listing()
-    page = render_template("inbox/index.html", listing=listing, list_page=True)
-    return page, 400 if listing.error else 200
+    shown = listing()
+    page = render_template(
+        "inbox/index.html", listing=shown, list_page=True, gone=session.pop("undo_mail", [])
+    )
+    return page, 400 if shown.error else 200
 
 
 @bp.get("/live")
@@ -175,10 +180,10 @@ def live() -> ResponseReturnValue:
     if request.if_none_match.contains(tag.strip('"')):
         response = Response(status=304)
     else:
-        listing = _listing(find(request.args.get("at", "")))
-        tag = listing.tag
-        response = make_response(render_template("inbox/_list.html", listing=listing))
-        response.status_code = 400 if listing.error else 200
+        shown = listing(find(request.args.get("at", "")))
+        tag = shown.tag
+        response = make_response(render_template("inbox/_list.html", listing=shown))
+        response.status_code = 400 if shown.error else 200
     response.headers["ETag"] = tag
     return response
 
@@ -186,13 +191,21 @@ def live() -> ResponseReturnValue:
 @bp.context_processor
 def _for_templates() -> dict[str, Any]:
     return {
-        "carried": _carried(),
+        "carried": carried(),
         "codes": messages.codes,
         "grouped": letters.grouped,
         "size_words": size_words,
         "invitations": INVITATIONS,
+        "suggestions": _suggestions,
         "smtp": f"{current_app.config['SMTP_HOST']}:{current_app.config['SMTP_PORT']}",
     }
+
+
+def _suggestions() -> list[str]:
+    """What the search box offers: fields, states, tags."""
+    offered = ["is:unread", "is:read", "has:attachment", "to:", "from:", "with:", "subject:"]
+    offered += ["after:", "before:", "larger:1M"]
+    return offered + [f'tag:"{name}"' for name in tags.names(store())[:20]]
 
 
 def size_words(size: int) -> str:
@@ -207,7 +220,7 @@ def size_words(size: int) -> str:
 # One message -------------------------------------------------------------------------------------
 
 
-def _found(message_id: str) -> tuple[Summary, bytes]:
+def found_mail(message_id: str) -> tuple[Summary, bytes]:
     """The row and the source of a mail. Raises NotFound."""
     summary = find(message_id)
     source = store().source(message_id) if summary else None
@@ -216,20 +229,20 @@ def _found(message_id: str) -> tuple[Summary, bytes]:
     return summary, source
 
 
-@bp.get(f"/{_ID}")
+@bp.get(f"/{ID}")
 @public
 def message(message_id: str) -> ResponseReturnValue:
     """One message: HTML, text, headers or source, and what was found in it."""
-    summary, source = _found(message_id)
+    summary, source = found_mail(message_id)
     mark_read(summary)
     mail = messages.read(source)
-    tab = _chosen("tab", TABS, "html")
+    tab = chosen("tab", TABS, "html")
     if tab == "html" and not mail.html:
         tab = "text"
     newer, older = _neighbours(message_id)
     return render_template(
         "inbox/message.html",
-        listing=_listing(summary),
+        listing=listing(summary),
         summary=summary,
         mail=mail,
         tab=tab,
@@ -239,10 +252,36 @@ def message(message_id: str) -> ResponseReturnValue:
         links=letters.shown_links(mail),
         blind=letters.blind_copies(summary.envelope_recipients, mail.to, mail.cc),
         remote_pictures=letters.outline(mail).remote_pictures if tab == "html" else 0,
-        width=_chosen("width", WIDTHS, "phone"),
-        theme=_chosen("theme", THEMES, "light"),
+        width=chosen("width", WIDTHS, "phone"),
+        theme=chosen("theme", THEMES, "light"),
+        pictures=chosen("pictures", ("off",), ""),
+        same_guest=_same_guest(summary),
+        releases=bool(current_app.config["RELEASE_SERVER"]),
         **_texts(tab, mail, source),
+        **_more(tab, mail, message_id),
     )
+
+
+def _same_guest(summary: Summary) -> Sequence[Summary]:
+    """The newest other mails of the first person who got this one."""
+    if not summary.envelope_recipients:
+        return ()
+    page = store().list(recipient=summary.envelope_recipients[0], limit=6)
+    return [one for one in page.messages if one.id != summary.id][:5]
+
+
+def _more(tab: str, mail: Message, message_id: str) -> dict[str, Any]:
+    """What only one of the tabs shows."""
+    if tab == "checks":
+        return {
+            "findings": accessibility.report(mail),
+            "report": compatibility.report(mail.html),
+            "programs": compatibility.PROGRAMS,
+            "words": explained.CHECKS,
+        }
+    if tab == "smtp":
+        return {"conversation": transcripts.conversation(store(), message_id)}
+    return {"explained": explained.HEADERS}
 
 
 def _tabs(message_id: str, current: str, mail: Message) -> list[dict[str, Any]]:
@@ -251,11 +290,14 @@ def _tabs(message_id: str, current: str, mail: Message) -> list[dict[str, Any]]:
         "text": gettext("Text"),
         "headers": gettext("Headers"),
         "source": gettext("Source"),
+        "mime": gettext("Parts"),
+        "checks": gettext("Checks"),
+        "smtp": gettext("SMTP log"),
     }
     return [
         {
             "label": words[name],
-            "url": url_for(".message", message_id=message_id, **_carried(), tab=name),
+            "url": url_for(".message", message_id=message_id, **carried(), tab=name),
             "current": name == current,
         }
         for name in TABS
@@ -281,30 +323,31 @@ def _neighbours(message_id: str) -> tuple[str | None, str | None]:
         return store().neighbours(message_id)
 
 
-@bp.get(f"/{_ID}/html")
+@bp.get(f"/{ID}/html")
 @public
 def frame(message_id: str) -> ResponseReturnValue:
     """The HTML of a message, for the sandboxed frame on its page. Marks nothing."""
-    _, source = _found(message_id)
+    _, source = found_mail(message_id)
     mail = messages.read(source)
     if not mail.html:
         raise NotFound()
-    return as_letter(Response(letters.document(mail), mimetype="text/html"))
+    pictures = chosen("pictures", ("off",), "") != "off"
+    return as_letter(Response(letters.document(mail, pictures=pictures), mimetype="text/html"))
 
 
-@bp.get(f"/{_ID}/source")
+@bp.get(f"/{ID}/source")
 @public
 def source(message_id: str) -> ResponseReturnValue:
     """The message as it came, as an .eml file."""
-    summary, content = _found(message_id)
+    summary, content = found_mail(message_id)
     return _download(content, f"{clean_name(summary.subject[:80]) or message_id}.eml")
 
 
-@bp.get(f"/{_ID}/part/<part_id>")
+@bp.get(f"/{ID}/part/<part_id>")
 @public
 def part(message_id: str, part_id: str) -> ResponseReturnValue:
     """One attachment, decoded."""
-    mail = messages.read(_found(message_id)[1])
+    mail = messages.read(found_mail(message_id)[1])
     for attachment in mail.attachments:
         if attachment.part_id == part_id:
             return _download(mail.part(part_id) or b"", attachment.name)
@@ -328,11 +371,11 @@ def _download(content: bytes, name: str) -> Response:
 # Changes -----------------------------------------------------------------------------------------
 
 
-def _to_list() -> ResponseReturnValue:
-    return redirect(url_for(".index", **_carried()), 303)
+def to_list() -> ResponseReturnValue:
+    return redirect(url_for(".index", **carried()), 303)
 
 
-@bp.post(f"/{_ID}/unread")
+@bp.post(f"/{ID}/unread")
 @public
 def unread(message_id: str) -> ResponseReturnValue:
     """Mark a message unread."""
@@ -341,19 +384,20 @@ def unread(message_id: str) -> ResponseReturnValue:
     if ButtonForm().validate_on_submit():
         store().mark(read=False, ids=[message_id])
         flash(gettext("The message is marked unread."), "ok")
-    return _to_list()
+    return to_list()
 
 
-@bp.post(f"/{_ID}/delete")
+@bp.post(f"/{ID}/delete")
 @public
 def delete(message_id: str) -> ResponseReturnValue:
     """Delete a message."""
     if find(message_id) is None:
         raise NotFound()
     if ButtonForm().validate_on_submit():
-        store().delete(ids=[message_id])
+        store().delete(ids=[message_id], keep=True)
+        session["undo_mail"] = [message_id]
         flash(gettext("The message is deleted."), "ok")
-    return _to_list()
+    return to_list()
 
 
 @bp.post("/read")
@@ -363,7 +407,7 @@ def read_all() -> ResponseReturnValue:
     if ButtonForm().validate_on_submit():
         store().mark(read=True)
         flash(gettext("Every message is marked read."), "ok")
-    return _to_list()
+    return to_list()
 
 
 @bp.route("/delete", methods=["GET", "POST"])
@@ -375,9 +419,9 @@ def delete_all() -> ResponseReturnValue:
         count = _delete_found(query)
         flash(gettext("Deleted: %(count)s.", count=count), "ok")
         return redirect(url_for(".index"), 303)
-    listing = _listing()
-    page = render_template("inbox/delete_all.html", listing=listing)
-    return page, 400 if listing.error else 200
+    shown = listing()
+    page = render_template("inbox/delete_all.html", listing=shown)
+    return page, 400 if shown.error else 200
 
 
 def _delete_found(query: str) -> int:
