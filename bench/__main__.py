@@ -13,6 +13,8 @@ from bench import (
     redeeming_crowd_on_postgres,
     redemption,
     sink_speed,
+    users_list,
+    users_list_on_postgres,
 )
 from bench.report import Result
 
@@ -25,6 +27,8 @@ BENCHES = [
     redeeming_crowd,
     redeeming_crowd_on_postgres,
     sink_speed,
+    users_list,
+    users_list_on_postgres,
 ]
 
 

@@ -156,13 +156,15 @@ class UserFacet(Base):
 class UserToken(Base):
     """A folded word of somebody's name, mail or UPN: search as you type is a range over these.
 
-    The words follow from the person's columns, so a change knows which rows to take away and no
-    second index is needed: an invitation writes half a dozen of these.
+    The words follow from the person's columns, so a change knows which rows to take away.
     """
 
     __tablename__ = "user_tokens"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        # Has this person another word that begins so? Ids rise, so a new person's words go to one
+        # page at the index's end.
+        Index("ix_user_tokens_of_user", "tenant_id", "user_id", "token"),
         {"sqlite_with_rowid": False},
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, exists, func, literal, select, tuple_, union_all
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.models import (
@@ -25,7 +25,7 @@ from b2b.models import (
     User,
     UserToken,
 )
-from b2b.models.base import LAST, Id, UTCDateTime
+from b2b.models.base import Id, UTCDateTime
 from b2b.services import permissions, policies, user_listing
 from b2b.services.invitation_states import InvitationState
 from b2b.services.permissions import Action
@@ -224,24 +224,12 @@ def _searched(
     failed: bool,
 ) -> _Way:
     """Of people who have, for each word, a word that begins with it (decisions.md, search)."""
-
-    def begins(column: Any, word: str) -> Condition:
-        within: Condition = (column >= word[:64]) & (column < word[:64] + LAST)
-        return within
-
-    longest, *others = sorted(words, key=len, reverse=True)
+    first, *others = user_listing.rarest_first(session, tenant_id, words)
     matching = select(UserToken.user_id).where(
-        UserToken.tenant_id == tenant_id, begins(UserToken.token, longest)
+        UserToken.tenant_id == tenant_id,
+        user_listing.begins(UserToken.token, first),
+        *(user_listing.with_word(tenant_id, UserToken.user_id, word) for word in others),
     )
-    for word in others:
-        again = aliased(UserToken)
-        matching = matching.where(
-            exists().where(
-                again.tenant_id == tenant_id,
-                again.user_id == UserToken.user_id,
-                begins(again.token, word),
-            )
-        )
     beyond = session.execute(matching.offset(SEARCHED).limit(1)).first() is not None
     # Somebody has several words that begin alike.
     people = select(matching.limit(SEARCHED).subquery().c.user_id).distinct().subquery()

@@ -21,12 +21,13 @@ Cursor = tuple[str, UUID]
 
 @dataclass(frozen=True)
 class Page:
-    """One page. `total` is None beyond COUNTED_TO; cursors are None at the ends."""
+    """One page. `total` is None beyond `counted_to`; cursors are None at the ends."""
 
     rows: Sequence[Row[Any]]
     total: int | None = None
     before: Cursor | None = None
     after: Cursor | None = None
+    counted_to: int = COUNTED_TO
 
 
 def by_key(
@@ -38,12 +39,13 @@ def by_key(
     after: Cursor | None = None,
     before: Cursor | None = None,
     limit: int = SIZE,
+    counted_to: int = COUNTED_TO,
 ) -> Page:
     """A page of *query* in the order of the columns *key* and *identifier*, both indexed.
 
     *after* and *before* are the cursors of an earlier page.
     """
-    return _page(session, query, key, identifier, after, before, limit)
+    return _page(session, query, key, identifier, after, before, limit, counted_to)
 
 
 def _page(
@@ -54,6 +56,7 @@ def _page(
     after: Cursor | None,
     before: Cursor | None,
     limit: int,
+    counted_to: int = COUNTED_TO,
 ) -> Page:
     shown = literal("") if key is None else key
     ordered = query.add_columns(shown.label("page_key"), identifier.label("page_id"))
@@ -76,13 +79,14 @@ def _page(
     has_before = bool(after) or (bool(before) and more)
     has_after = bool(before) or more
     total = session.execute(
-        select(func.count()).select_from(query.limit(COUNTED_TO + 1).subquery())
+        select(func.count()).select_from(query.limit(counted_to + 1).subquery())
     ).scalar_one()
     return Page(
         rows=found,
-        total=total if total <= COUNTED_TO else None,
+        total=total if total <= counted_to else None,
         before=(found[0].page_key, found[0].page_id) if found and has_before else None,
         after=(found[-1].page_key, found[-1].page_id) if found and has_after else None,
+        counted_to=counted_to,
     )
 
 

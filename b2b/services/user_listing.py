@@ -242,6 +242,11 @@ class Filters:
         )
 
 
+SEARCH_COUNTED_TO = 1_000
+"""Totals of a search are exact up to here: who types on looks at the first page, and each person
+counted is looked up.
+"""
+
 _COLUMNS = (
     User.id,
     User.display_name,
@@ -282,9 +287,11 @@ def listing(
     if not numbers:
         return Page(rows=[], total=0)
     typed = search_words(filters.search)
-    keys = (
-        _searched(actor.tenant_id, typed, numbers) if typed else _by_name(actor.tenant_id, numbers)
-    )
+    if typed:
+        typed = rarest_first(session, actor.tenant_id, typed)
+        keys = _searched(actor.tenant_id, typed, numbers)
+    else:
+        keys = _by_name(actor.tenant_id, numbers)
     ordered = keys.subquery()
     found = paging.by_key(
         session,
@@ -294,6 +301,7 @@ def listing(
         after=after,
         before=before,
         limit=limit,
+        counted_to=SEARCH_COUNTED_TO if typed else paging.COUNTED_TO,
     )
     people = {
         row.id: row
@@ -318,32 +326,75 @@ def _by_name(tenant_id: UUID, numbers: list[int]) -> Select[str, UUID]:
     return select(merged.c.key, merged.c.id)
 
 
-def _searched(tenant_id: UUID, typed: list[str], numbers: list[int]) -> Select[str, UUID]:
-    """(key, id) of people who have, for each typed word, a word that begins with it."""
+def begins(column: Any, word: str) -> ColumnElement[bool]:
+    """Whether the column of a search word begins with *word*: a range of its index."""
+    within: ColumnElement[bool] = (column >= word[:64]) & (column < word[:64] + LAST)
+    return within
 
-    def begins(column: Any, word: str) -> ColumnElement[bool]:
-        within: ColumnElement[bool] = (column >= word[:64]) & (column < word[:64] + LAST)
-        return within
 
-    longest, *others = sorted(typed, key=len, reverse=True)
-    first = select(func.min(UserToken.token).label("key"), UserToken.user_id.label("id")).where(
-        UserToken.tenant_id == tenant_id, begins(UserToken.token, longest)
-    )
-    first = first.join(
-        User, (User.tenant_id == UserToken.tenant_id) & (User.id == UserToken.user_id)
-    ).where(User.facet.in_(numbers))
-    for word in others:
-        again = UserToken.__table__.alias()
-        first = first.where(
-            select(literal(1))
-            .where(
-                again.c.tenant_id == tenant_id,
-                again.c.user_id == UserToken.user_id,
-                begins(again.c.token, word),
-            )
-            .exists()
+def rarest_first(session: Session, tenant_id: UUID, typed: list[str]) -> list[str]:
+    """*typed* in the order of how many words begin so, counted to a limit: who walks along the
+    first and asks each person for the others walks least.
+    """
+    if len(typed) == 1:
+        return typed
+    counts = [
+        select(func.count())
+        .select_from(
+            select(UserToken.token)
+            .where(UserToken.tenant_id == tenant_id, begins(UserToken.token, word))
+            .limit(_RARE)
+            .subquery()
         )
-    return first.group_by(UserToken.user_id)
+        .scalar_subquery()
+        for word in typed
+    ]
+    found = session.execute(select(*counts)).one()
+    return sorted(typed, key=lambda word: (found[typed.index(word)], -len(word)))
+
+
+_RARE = 1_000
+
+
+def with_word(tenant_id: UUID, user_id: Any, word: str) -> ColumnElement[bool]:
+    """Whether the person *user_id* has a word that begins with *word*."""
+    again = UserToken.__table__.alias()
+    return (
+        select(literal(1))
+        .where(
+            again.c.tenant_id == tenant_id,
+            again.c.user_id == user_id,
+            begins(again.c.token, word),
+        )
+        .exists()
+    )
+
+
+def _searched(tenant_id: UUID, typed: list[str], numbers: list[int]) -> Select[str, UUID]:
+    """(key, id) of people who have, for each of *typed*, a word that begins with it, in the order
+    of their first word that begins with the first.
+    """
+    first, *others = typed
+    earlier = UserToken.__table__.alias()
+    return (
+        select(UserToken.token.label("key"), UserToken.user_id.label("id"))
+        .join(User, (User.tenant_id == UserToken.tenant_id) & (User.id == UserToken.user_id))
+        .where(
+            UserToken.tenant_id == tenant_id,
+            begins(UserToken.token, first),
+            User.facet.in_(numbers),
+            # Somebody has several words that begin alike; grouping would read them all.
+            ~select(literal(1))
+            .where(
+                earlier.c.tenant_id == tenant_id,
+                earlier.c.user_id == UserToken.user_id,
+                earlier.c.token >= first[:64],
+                earlier.c.token < UserToken.token,
+            )
+            .exists(),
+            *(with_word(tenant_id, UserToken.user_id, word) for word in others),
+        )
+    )
 
 
 def _with_invitation(query: Any) -> Any:

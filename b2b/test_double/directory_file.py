@@ -858,9 +858,7 @@ def _state_of(user: User, invitation: Invitation, policy: TenantPolicy, now: dat
 def export(session: Session, *, now: datetime) -> str:
     """All organisations as such a file; passwords and secrets are nowhere to be read."""
     found = session.scalars(
-        select(Tenant)
-        .where(Tenant.kind == TenantKind.ORGANISATION)
-        .order_by(Tenant.initial_domain)
+        select(Tenant).where(Tenant.kind == TenantKind.ORGANISATION).order_by(Tenant.initial_domain)
     ).all()
     content: dict[str, Any] = {"tenants": [_exported(session, tenant, now) for tenant in found]}
     consumers = session.scalars(

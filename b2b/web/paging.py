@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import request
 
-from b2b.services.paging import COUNTED_TO, Cursor, Page
+from b2b.services.paging import Cursor, Page
 from b2b.web import queries
 
 
@@ -27,7 +27,7 @@ def around(page: Page) -> dict[str, Any]:
         "page": page,
         "previous_url": here(before=page.before),
         "next_url": here(after=page.after),
-        "counted_to": COUNTED_TO,
+        "counted_to": page.counted_to,
     }
 
 

@@ -1,6 +1,6 @@
 """The sink to compare with: aiosmtpd as it comes, whose handler discards every mail.
 
-    python -m bench.baseline.discarding_sink PORT
+python -m bench.baseline.discarding_sink PORT
 """
 
 import asyncio
