@@ -6,6 +6,7 @@ import sys
 
 from bench import (
     bulk_door,
+    code_flow,
     delivery,
     invite_form,
     my_apps,
@@ -13,6 +14,7 @@ from bench import (
     redeeming_crowd_on_postgres,
     redemption,
     sink_speed,
+    tokens,
     users_list,
     users_list_on_postgres,
 )
@@ -29,6 +31,8 @@ BENCHES = [
     sink_speed,
     users_list,
     users_list_on_postgres,
+    tokens,
+    code_flow,
 ]
 
 

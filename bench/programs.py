@@ -67,6 +67,7 @@ class Figures:
     p50: float
     p95: float
     errors: int
+    requests: int
 
 
 def drive(
@@ -86,7 +87,7 @@ def drive(
     found = re.search(r"FIGURES (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)", done.stdout)
     assert found, done.stdout + done.stderr
     requests, micros, p50, p95, errors = (float(value) for value in found.groups())
-    return Figures(requests / micros * 1e6, p50 / 1000, p95 / 1000, int(errors))
+    return Figures(requests / micros * 1e6, p50 / 1000, p95 / 1000, int(errors), int(requests))
 
 
 class Person:

@@ -47,7 +47,8 @@ from b2b.services.aadsts import SignInRefused
 from b2b.services.audit import Activity, Entry
 from b2b.services.clients import Client, Parameters, needed, one
 from b2b.services.scopes import Resource, Wanted
-from b2b.services.tokens import Grant
+from b2b.services.sign_in_log import ProgramSignIn
+from b2b.services.tokens import Grant, Program
 
 CODE = "authorization_code"
 REFRESH = "refresh_token"
@@ -58,6 +59,9 @@ SHORT_DEVICE = "device_code"
 """The same by the name of the drafts of RFC 8628, which msal for Node still sends."""
 ON_BEHALF_OF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 OFFERED = (CODE, REFRESH, CLIENT_CREDENTIALS, PASSWORD, DEVICE, SHORT_DEVICE, ON_BEHALF_OF)
+
+BY_SECRET = "1"
+"""The claim `azpacr` of a program that came with a secret (services.clients.Client.proof)."""
 
 CODE_LIFE = timedelta(seconds=60)
 REFRESH_LIFE = timedelta(days=90)
@@ -497,8 +501,11 @@ def _reused(
 # Programs for themselves -------------------------------------------------------------------------
 
 
-def client_credentials(session: Session, asked: Asked, *, now: datetime) -> Issued:
-    """A token for the program itself: no person, no refresh token, no ID token.
+def client_credentials(
+    session: Session, asked: Asked, *, now: datetime
+) -> tuple[Issued, ProgramSignIn]:
+    """A token for the program itself: no person, no refresh token, no ID token; and the entry of
+    the sign-in log, which is the caller's to write. There has to be a signing key.
 
     Raises SignInRefused.
     """
@@ -518,9 +525,24 @@ def client_credentials(session: Session, asked: Asked, *, now: datetime) -> Issu
     if resource.principal.assignment_required and not resource.is_graph and not held:
         raise SignInRefused(501051, application=client.name, name=resource.principal.display_name)
     signer = signing_keys.signer(session, now=now)
-    life = tokens.life_of(registration)
-    return Issued(
-        tokens.app_token(signer, client, resource, held, now=now), int(life.total_seconds())
+    program = Program.of(client)
+    token = tokens.app_token(signer, client, resource, held, now=now)
+    entry = noted(program, resource.principal.display_name, asked, now)
+    return Issued(token, int(program.life.total_seconds())), entry
+
+
+def noted(program: Program, resource: str, asked: Asked, now: datetime) -> ProgramSignIn:
+    """The entry of the sign-in log for a token that *program* got for *resource*."""
+    return ProgramSignIn(
+        program.tenant_id,
+        program.app_id,
+        program.principal_id,
+        program.name,
+        resource,
+        now,
+        asked.correlation_id,
+        asked.ip_address,
+        asked.user_agent,
     )
 
 

@@ -187,7 +187,13 @@ def access_token(
     )
     claims = {
         **_common(grant, now),
-        **_about_client(client, resource, user.tenant_id),
+        **_about_client(
+            client.registration.app_id,
+            client.proof,
+            1 if resource is None else resource.version,
+            GRAPH if resource is None else resource.audience,
+            user.tenant_id,
+        ),
         "sub": subject(
             user.tenant_id,
             user.id,
@@ -220,52 +226,91 @@ def access_token(
     return signer.sign(_stated(claims))
 
 
+@dataclass(frozen=True)
+class Program:
+    """Who a program is that asks in its own name, once it has proven itself."""
+
+    tenant_id: UUID
+    app_id: UUID
+    principal_id: UUID
+    name: str
+    credential_id: UUID
+    proof: str
+    """The claim `azpacr`."""
+    life: timedelta
+    """Of its tokens."""
+
+    @classmethod
+    def of(cls, client: Client) -> "Program":
+        """A client with its credential."""
+        assert client.credential is not None
+        principal = client.principal
+        return cls(
+            client.tenant.id,
+            client.registration.app_id,
+            principal.id,
+            principal.display_name,
+            client.credential.id,
+            client.proof,
+            life_of(client.registration),
+        )
+
+
 def app_token(
-    signer: Signer,
-    client: Client,
-    resource: Resource,
-    held: Iterable[str],
-    *,
-    now: datetime,
+    signer: Signer, client: Client, resource: Resource, held: Iterable[str], *, now: datetime
 ) -> str:
     """What opens an API for a program itself; *held* are its application permissions there."""
-    assert client.credential is not None
-    tenant_id, principal = client.tenant.id, client.principal
+    program, version = Program.of(client), resource.version
+    return program_token(signer, program, resource.audience, held, version=version, now=now)
+
+
+def program_token(
+    signer: Signer,
+    program: Program,
+    audience: str,
+    held: Iterable[str],
+    *,
+    version: int,
+    now: datetime,
+) -> str:
+    """As `app_token`, by plain facts: *version* and *audience* those of the API's access tokens."""
+    tenant_id = program.tenant_id
     issued = int(now.timestamp())
     claims = {
-        **_about_client(client, resource, tenant_id),
+        **_about_client(program.app_id, program.proof, version, audience, tenant_id),
         "tid": str(tenant_id),
-        "sub": str(principal.id),
-        "oid": str(principal.id),
-        "idp": (issuer if resource.version == 2 else issuer_of_access)(tenant_id),
+        "sub": str(program.principal_id),
+        "oid": str(program.principal_id),
+        "idp": (issuer if version == 2 else issuer_of_access)(tenant_id),
         "iat": issued,
         "nbf": issued,
-        "exp": issued + int(life_of(client.registration).total_seconds()),
+        "exp": issued + int(program.life.total_seconds()),
         "uti": jose.text(secrets.token_bytes(16)),
         "idtyp": PROGRAM,
-        "app_displayname": principal.display_name,
+        "app_displayname": program.name,
         "roles": list(held) or None,
-        "rh": str(client.credential.id),
+        "rh": str(program.credential_id),
     }
     return signer.sign(_stated(claims))
 
 
-def _about_client(client: Client, resource: Resource | None, tenant_id: UUID) -> dict[str, Any]:
-    app_id = str(client.registration.app_id)
-    if resource is not None and resource.version == 2:
+def _about_client(
+    app_id: UUID, proof: str, version: int, audience: str, tenant_id: UUID
+) -> dict[str, Any]:
+    if version == 2:
         return {
             "ver": "2.0",
             "iss": issuer(tenant_id),
-            "aud": resource.audience,
-            "azp": app_id,
-            "azpacr": client.proof,
+            "aud": audience,
+            "azp": str(app_id),
+            "azpacr": proof,
         }
     return {
         "ver": "1.0",
         "iss": issuer_of_access(tenant_id),
-        "aud": GRAPH if resource is None else resource.audience,
-        "appid": app_id,
-        "appidacr": client.proof,
+        "aud": audience,
+        "appid": str(app_id),
+        "appidacr": proof,
     }
 
 

@@ -255,6 +255,7 @@ def method_words(method: str) -> str:
         "ExternalAzureAD": gettext("with an account of another directory"),
         "mail": gettext("with a mailed code"),
         "password": gettext("with a password"),
+        "program": gettext("a program by itself"),
     }
     return methods.get(method, method)
 
