@@ -73,6 +73,7 @@ def graph(directory: Program) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=f"{directory.base_url}/v1.0/",
         headers={"Authorization": f"Bearer {directory.token()}"},
+        verify=True if directory.ca_file is None else directory.trust(),
         trust_env=False,
     ) as client:
         yield client

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -66,7 +67,16 @@ class Program:
     @property
     def base_url(self) -> str:
         """Its address, without a slash at the end."""
-        return str(self._settings.get("BASE_URL") or f"http://localhost:{self._settings['PORT']}")
+        scheme = "http" if self.ca_file is None else "https"
+        default = f"{scheme}://localhost:{self._settings['PORT']}"
+        return str(self._settings.get("BASE_URL") or default)
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Whom clients have to trust where it speaks https (the setting HTTPS=1)."""
+        if str(self._settings.get("HTTPS", "")).lower() not in ("1", "true", "yes", "on"):
+            return None
+        return Path(str(self._settings["DATA_DIR"])) / "tls" / "ca.pem"
 
     @property
     def smtp(self) -> tuple[str, int]:
@@ -165,18 +175,39 @@ class Program:
             headers={"Content-Type": "application/json", "X-Test-Double": "1", **(headers or {})},
         )
         try:
-            with _NO_PROXY.open(request, timeout=timeout) as answer:
+            with self._opener().open(request, timeout=timeout) as answer:
                 return _content(answer)
         except urllib.error.HTTPError as error:
             with error:
                 raise Refused(error.code, _content(error)) from None
 
+    def _opener(self) -> urllib.request.OpenerDirector:
+        if self.ca_file is None:
+            return _NO_PROXY
+        return urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.trust())
+        )
+
+    def trust(self) -> ssl.SSLContext:
+        """What a client of Python needs to trust it."""
+        return ssl.create_default_context(cafile=None if self.ca_file is None else self.ca_file)
+
     def tool(self, method: str, path: str, body: Any = None) -> Any:
         """What the test tools answer. Raises Refused."""
         return self.ask(method, f"/test-double{path}", body)
 
+    def settle(self, within: float = 5.0) -> bool:
+        """Wait until no mail is left to be sent; False if some is left after *within* seconds."""
+        ends = time.monotonic() + within
+        while "\nb2b_outbox_queued 0.0\n" not in str(self.ask("GET", "/metrics")):
+            if time.monotonic() > ends:
+                return False
+            time.sleep(0.02)
+        return True
+
     def reset(self) -> None:
         """As it was at its start: directories, clock, faults; and no mail."""
+        self.settle(2.0)  # or what is on its way would come after the next test has begun
         self.tool("POST", "/reset", {})
         self.ask("DELETE", "/mail/api/v1/messages", {})
 

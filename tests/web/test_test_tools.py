@@ -80,6 +80,9 @@ def test_there_are_no_test_tools_where_others_could_reach_them(
     )
     assert response.status_code == 404
     assert "X-Test-Double" not in response.headers
+    assert clock_module.now() == clock.now
+    # A demo may be made later; elsewhere nothing is even registered, and no hook costs anything.
+    assert ("test_double" in app.blueprints) is (override == {"TEST_DOUBLE": False})
     with app.app_context():
         db.engine.dispose()
 

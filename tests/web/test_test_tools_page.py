@@ -8,6 +8,7 @@ from flask import Flask
 
 from b2b import clock as clock_module
 from b2b import worker
+from b2b.extensions import db
 from b2b.services import replication
 from tests import factories
 from tests.cast import Cast
@@ -96,7 +97,8 @@ def test_only_who_may_change_policies_finds_them(adele: Browser) -> None:
 
 def test_the_commands_do_the_same(app: Flask, cast: Cast, clock: Clock) -> None:
     def said(*words: str, status: int = 0) -> str:
-        done = app.test_cli_runner().invoke(args=list(words))
+        with app.app_context():
+            done = app.test_cli_runner().invoke(args=list(words))
         assert done.exit_code == status, done.output
         return done.output
 
@@ -124,7 +126,9 @@ def test_a_directory_file_is_checked_loaded_and_written_by_command(
     app: Flask, cast: Cast, clock: Clock
 ) -> None:
     def said(*words: str, text: str = "", status: int = 0) -> str:
-        done = app.test_cli_runner().invoke(args=["directory", *words], input=text)
+        with app.app_context():
+            done = app.test_cli_runner().invoke(args=["directory", *words], input=text)
+            db.session.remove()
         assert done.exit_code == status, done.output
         return done.output
 
