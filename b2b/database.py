@@ -6,11 +6,8 @@ import os
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, scoped_session
@@ -18,6 +15,10 @@ from sqlalchemy.orm import Session, scoped_session
 from b2b.errors import StartRefused
 from b2b.files import ROOT
 from b2b.prepared import run
+
+# Alembic takes longer to import than Flask; only who looks at the schema waits for it.
+if TYPE_CHECKING:
+    from alembic.config import Config as AlembicConfig
 
 _WRITE = "b2b_write"
 CONNECTION = "b2b_connection"
@@ -163,17 +164,23 @@ def is_full(error: BaseException) -> bool:
 
 def revision_of(connection: Connection) -> str | None:
     """The revision of the schema behind *connection*; None when there is none."""
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def known_revisions() -> set[str]:
     """Every revision that this program can bring a database to."""
+    from alembic.script import ScriptDirectory
+
     script = ScriptDirectory.from_config(alembic_config(""))
     return {revision.revision for revision in script.walk_revisions()}
 
 
 def newest_revision() -> str:
     """The revision that this program works with."""
+    from alembic.script import ScriptDirectory
+
     newest = ScriptDirectory.from_config(alembic_config("")).get_current_head()
     assert newest is not None
     return newest
@@ -199,8 +206,10 @@ def clear(connection: Connection) -> None:
     command.downgrade(config, "base")
 
 
-def alembic_config(url: str) -> AlembicConfig:
+def alembic_config(url: str) -> "AlembicConfig":
     """The migrations' configuration for *url*."""
+    from alembic.config import Config as AlembicConfig
+
     config = AlembicConfig()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["url"] = url

@@ -17,6 +17,7 @@ from bench import (
     tokens,
     users_list,
     users_list_on_postgres,
+    web_process,
 )
 from bench.report import Result
 
@@ -33,6 +34,7 @@ BENCHES = [
     users_list_on_postgres,
     tokens,
     code_flow,
+    web_process,
 ]
 
 

@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, **environment: str) -> Iterator[None]:
+def running(command: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run *command* until the block ends; it must answer /healthz on *port*."""
     process = subprocess.Popen(
         command,
@@ -47,7 +47,7 @@ def running(command: list[str], port: int, **environment: str) -> Iterator[None]
             if process.poll() is not None or time.monotonic() > ends:
                 raise SystemExit(f"did not start: {' '.join(command)}")
             time.sleep(0.05)
-        yield
+        yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
