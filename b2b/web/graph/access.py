@@ -100,5 +100,46 @@ READ_ASSIGNMENTS = both(
     "AppRoleAssignment.ReadWrite.All", delegated=_AS_USER,
 )  # fmt: skip
 ASSIGN_LICENSES = both("User.ReadWrite.All", "Directory.ReadWrite.All", delegated=_AS_USER)
+READ_APPLICATIONS = both(
+    "Application.Read.All", "Application.ReadWrite.All", *_DIRECTORY_READ, delegated=_AS_USER
+)
+CHANGE_APPLICATIONS = both(
+    "Application.ReadWrite.All", "Directory.ReadWrite.All", delegated=_AS_USER
+)
+CHANGE_ASSIGNMENTS = both(
+    "AppRoleAssignment.ReadWrite.All", "Directory.ReadWrite.All", delegated=_AS_USER
+)
+READ_GRANTS = both(
+    "DelegatedPermissionGrant.Read.All", "DelegatedPermissionGrant.ReadWrite.All",
+    *_DIRECTORY_READ, delegated=_AS_USER,
+)  # fmt: skip
+CHANGE_GRANTS = both(
+    "DelegatedPermissionGrant.ReadWrite.All", "Directory.ReadWrite.All", delegated=_AS_USER
+)
+READ_ROLES = both(
+    "RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *_DIRECTORY_READ,
+    delegated=_AS_USER,
+)  # fmt: skip
+CHANGE_ROLES = both("RoleManagement.ReadWrite.Directory", delegated=_AS_USER)
+READ_ORGANISATION = Needs(
+    ("User.Read", "User.ReadWrite", "Organization.Read.All", "Organization.ReadWrite.All",
+     *_DIRECTORY_READ, *_AS_USER),
+    ("Organization.Read.All", "Organization.ReadWrite.All", *_DIRECTORY_READ),
+)  # fmt: skip
+CHANGE_ORGANISATION = both("Organization.ReadWrite.All")
+READ_BRANDING = both(
+    "OrganizationalBranding.Read.All", "OrganizationalBranding.ReadWrite.All",
+    "Organization.Read.All", "Organization.ReadWrite.All", delegated=("User.Read",),
+)  # fmt: skip
+CHANGE_BRANDING = both("OrganizationalBranding.ReadWrite.All", "Organization.ReadWrite.All")
+READ_DOMAINS = both(
+    "Domain.Read.All", "Domain.ReadWrite.All", *_DIRECTORY_READ, delegated=_AS_USER
+)
+READ_POLICY = both("Policy.Read.All", "Policy.ReadWrite.Authorization")
+CHANGE_POLICY = both("Policy.ReadWrite.Authorization")
+READ_LICENCES = both(
+    "Organization.Read.All", "Organization.ReadWrite.All", *_DIRECTORY_READ, delegated=_AS_USER
+)
+READ_LOGS = both("AuditLog.Read.All")
 ANYBODY = Needs(anybody=True)
 """For what is judged request by request, such as a batch."""

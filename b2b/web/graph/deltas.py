@@ -227,13 +227,14 @@ def _people_changed(
             names = {"accountEnabled"}
         known = touched.get(one, set())
         touched[one] = None if names is None or known is None else known | names
-    there = dict(
-        call.session.execute(
+    there = {
+        row.id: row.deleted_at
+        for row in call.session.execute(
             select(User.id, User.deleted_at).where(
                 User.tenant_id == call.actor.tenant_id, User.id.in_(list(touched))
             )
-        ).tuples()
-    )
+        )
+    }
     present = [one for one in touched if one in there and there[one] is None]
     rows = {row.id: row for row in listing.by_ids(call, USER, present, shape)}
     objects = listing.objects(call, USER, list(rows.values()), shape)

@@ -195,6 +195,8 @@ def prepare(call: Call, made: Route) -> None:
 
 def require(call: Call, made: Route) -> None:
     """Raise GraphError (403) unless the token holds one of the permissions of the route."""
+    if made.pattern.partition("/")[0] == "me" and call.access.user is None:
+        raise bad("/me is for tokens that a person stands behind.", code="BadRequest")
     if not made.needs.met_by(call.access):
         wanted = made.needs.of(call.access)
         kind = "application" if call.access.user is None else "delegated"

@@ -85,6 +85,9 @@ def changes(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
         elif one.type == STRINGS:
             value = [] if value is None else value
             fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        elif one.type.startswith("Collection("):
+            value = [] if value is None else value
+            fits = isinstance(value, list) and all(isinstance(item, dict) for item in value)
         elif one.type == "Edm.String":
             fits = value is None or isinstance(value, str)
         else:
@@ -93,6 +96,13 @@ def changes(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
             raise bad(f"{one.name} is of type {one.type}.", target=one.name)
         found[one.write] = value
     return found
+
+
+def only(kind: str, body: Mapping[str, Any], *names: str) -> None:
+    """Raise GraphError for a name of *body* that is none of *names*."""
+    for name in own_names(body):
+        if "@odata." not in name and name not in names:
+            raise unknown(kind, name)
 
 
 _REFERRED = {"users", "groups", "directoryobjects", "serviceprincipals", "applications"}

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from b2b import worker
+from b2b import jose, worker
 from b2b.actor import Actor
 from b2b.models import ApplicationCredential, Platform, SignInGrant, Tenant, User, new_id
 from b2b.services import (
@@ -199,6 +199,23 @@ class World:
             )  # fmt: skip
 
         return Graph(self.app, self.run(made))
+
+
+_KEYS: list[bytes] = []
+
+
+@pytest.fixture(autouse=True)
+def _keys_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signing keys made once: finding primes costs more than most of these tests."""
+    make, taken = jose.new_key, iter(range(100))
+
+    def kept() -> bytes:
+        number = next(taken)
+        while len(_KEYS) <= number:
+            _KEYS.append(make())
+        return _KEYS[number]
+
+    monkeypatch.setattr(jose, "new_key", kept)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
-import pytest
 from sqlalchemy import select
 
 from b2b.extensions import db
@@ -53,7 +52,8 @@ def test_an_invitation_is_answered_whole_and_in_the_published_order(
     assert made["invitedUser"]["id"] not in made["inviteRedeemUrl"]
     assert mails(world) == []
     person = daemon.get(
-        f"users/{made['invitedUser']['id']}?$select=userType,creationType,externalUserState,userPrincipalName"
+        f"users/{made['invitedUser']['id']}"
+        "?$select=userType,creationType,externalUserState,userPrincipalName"
     )
     assert person["userType"] == "Guest"
     assert person["creationType"] == "Invitation"
@@ -71,7 +71,9 @@ def test_message_copy_sponsors_and_language(world: World, cast: Cast, daemon: Gr
             "sendInvitationMessage": True,
             "invitedUserMessageInfo": {
                 "messageLanguage": "ko-KR",
-                "ccRecipients": [{"emailAddress": {"name": None, "address": "pm@woodgrove.example"}}],
+                "ccRecipients": [
+                    {"emailAddress": {"name": None, "address": "pm@woodgrove.example"}}
+                ],
                 "customizedMessageBody": "Welcome to the project.",
             },
             "invitedUserSponsors": [{"id": str(cast.adele)}],
@@ -88,35 +90,45 @@ def test_message_copy_sponsors_and_language(world: World, cast: Cast, daemon: Gr
     assert [one["displayName"] for one in sponsors] == ["Adele Vance"]
 
 
-@pytest.mark.parametrize(
-    ("change", "target"),
-    [
-        ({"invitedUserEmailAddress": None}, "invitedUserEmailAddress"),
-        ({"invitedUserEmailAddress": 7}, "invitedUserEmailAddress"),
-        ({"invitedUserEmailAddress": "sam(at)gmail.com"}, "invitedUserEmailAddress"),
-        ({"inviteRedirectUrl": None}, "inviteRedirectUrl"),
-        ({"inviteRedirectUrl": "javascript:alert(1)"}, "redirectUrl"),
-        ({"invitedUserType": "Owner"}, "invitedUserType"),
-        ({"sendInvitationMessage": "yes"}, "sendInvitationMessage"),
-        ({"invitedUserMailAddress": "x@y.example"}, "invitedUserMailAddress"),
-        ({"invitedToGroups": []}, "invitedToGroups"),
-        ({"resetRedemption": True}, "invitedUser"),
-        ({"invitedUser": {"id": "x"}}, "invitedUser"),
-        ({"invitedUserMessageInfo": {"language": "en"}}, "language"),
-        ({"sendInvitationMessage": True, "invitedUserMessageInfo": {"ccRecipients": [
-            {"emailAddress": {"address": "a@b.example"}},
-            {"emailAddress": {"address": "c@d.example"}}]}}, "ccRecipients"),
-    ],
-)  # fmt: skip
-def test_what_is_wrong_is_named(daemon: Graph, change: dict[str, Any], target: str) -> None:
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"invitedUserEmailAddress": None}, "invitedUserEmailAddress"),
+    ({"invitedUserEmailAddress": 7}, "invitedUserEmailAddress"),
+    ({"invitedUserEmailAddress": "sam(at)gmail.com"}, "invitedUserEmailAddress"),
+    ({"inviteRedirectUrl": None}, "inviteRedirectUrl"),
+    ({"inviteRedirectUrl": "javascript:alert(1)"}, "redirectUrl"),
+    ({"invitedUserType": "Owner"}, "invitedUserType"),
+    ({"sendInvitationMessage": "yes"}, "sendInvitationMessage"),
+    ({"invitedUserMailAddress": "x@y.example"}, "invitedUserMailAddress"),
+    ({"invitedToGroups": []}, "invitedToGroups"),
+    ({"resetRedemption": True}, "invitedUser"),
+    ({"invitedUser": {"id": "x"}}, "invitedUser"),
+    ({"invitedUserMessageInfo": {"language": "en"}}, "language"),
+    ({"sendInvitationMessage": True, "invitedUserMessageInfo": {"ccRecipients": [
+        {"emailAddress": {"address": "a@b.example"}},
+        {"emailAddress": {"address": "c@d.example"}}]}}, "ccRecipients"),
+]  # fmt: skip
+"""Bodies, and what is named as wrong in them."""
+
+
+def test_what_is_wrong_is_named(daemon: Graph) -> None:
     """API-5"""
-    refused = daemon.post("invitations", {**SAM, **change}, status=400)["error"]
-    assert refused["code"] == "BadRequest"
-    assert refused["target"] == target
+    """decisions.md, unknown properties in the API"""
+    """decisions.md, GET /v1.0/invitations"""
+    """invitations.md, section 6"""
+    """INV-6, API-2"""
+    """invitations.md, section 1; INV-3"""
+    """decisions.md, idempotency"""
+    """invitations.md, section 8"""
+    """A member who is to be converted."""
+    """invitations.md, section 7"""
+    """invitations.md, section 7: the address, licences, roles"""
+    for change, target in WRONG:
+        refused = daemon.post("invitations", {**SAM, **change}, status=400)["error"]
+        assert refused["code"] == "BadRequest"
+        assert refused["target"] == target
 
 
 def test_read_only_names_are_ignored(daemon: Graph) -> None:
-    """decisions.md, unknown properties in the API"""
     made = daemon.post(
         "invitations", {**SAM, "status": "Completed", "inviteRedeemUrl": "x", "id": "y"}
     )
@@ -125,14 +137,12 @@ def test_read_only_names_are_ignored(daemon: Graph) -> None:
 
 
 def test_there_is_no_list_of_invitations(daemon: Graph) -> None:
-    """decisions.md, GET /v1.0/invitations"""
     response = daemon.ask("GET", "invitations", status=405)
     assert response.json["error"]["code"] == "Request_BadRequest"
     assert response.headers["Allow"] == "POST"
 
 
 def test_known_people(daemon: Graph, world: World, cast: Cast) -> None:
-    """invitations.md, section 6"""
     inside = {**SAM, "invitedUserEmailAddress": "adele.vance@woodgrove.example"}
     refused = daemon.post("invitations", inside, status=400)["error"]
     assert refused["message"].endswith(
@@ -161,7 +171,6 @@ def test_an_accepted_guest_is_completed(daemon: Graph, world: World, cast: Cast)
 
 
 def test_policy_and_permissions(daemon: Graph, world: World, cast: Cast) -> None:
-    """INV-6, API-2"""
     refused = world.program("User.Read.All").post("invitations", SAM, status=403)["error"]
     assert refused["code"] == "Authorization_RequestDenied"
     assert "User.Invite.All" in refused["message"]
@@ -197,7 +206,6 @@ def test_policy_and_permissions(daemon: Graph, world: World, cast: Cast) -> None
 
 
 def test_member_is_for_global_administrators(world: World, cast: Cast) -> None:
-    """invitations.md, section 1; INV-3"""
     member = {**SAM, "invitedUserType": "Member"}
     world.person(cast.adele).post("invitations", member, status=403)
     world.program("User.Invite.All").post("invitations", member, status=403)
@@ -205,7 +213,6 @@ def test_member_is_for_global_administrators(world: World, cast: Cast) -> None:
 
 
 def test_a_request_sent_again_makes_nothing_twice(daemon: Graph, world: World) -> None:
-    """decisions.md, idempotency"""
     headers = {"client-request-id": str(uuid4())}
     first = daemon.post("invitations", {**SAM, "sendInvitationMessage": True}, headers=headers)
     world.clock.advance(minutes=6)
@@ -222,7 +229,6 @@ def test_a_request_sent_again_makes_nothing_twice(daemon: Graph, world: World) -
 
 
 def test_a_redemption_is_reset(world: World, cast: Cast, daemon: Graph) -> None:
-    """invitations.md, section 8"""
 
     def accepted(session: Any, _: Any) -> str:
         invited = factories.invite(session, cast, world.clock.now, "sam@gmail.com")
@@ -246,7 +252,9 @@ def test_a_redemption_is_reset(world: World, cast: Cast, daemon: Graph) -> None:
     assert mails(world)[-1] == ("invitation", "sam@outlook.com")
     limited = world.program("User.Invite.All")
     limited.post(
-        "invitations", {**SAM, "invitedUser": {"id": user_id}, "resetRedemption": True}, status=403
+        "invitations",
+        {**SAM, "invitedUser": {"id": user_id}, "resetRedemption": True},
+        status=403,
     )
 
 
@@ -256,7 +264,6 @@ CONVERSION = {
 
 
 def converting(world: World, cast: Cast, **values: Any) -> str:
-    """A member who is to be converted."""
 
     def made(session: Any, john: Any) -> str:
         profiles.patch(
@@ -268,7 +275,6 @@ def converting(world: World, cast: Cast, **values: Any) -> str:
 
 
 def test_an_internal_user_becomes_an_external_one(world: World, cast: Cast, daemon: Graph) -> None:
-    """invitations.md, section 7"""
     user_id = converting(world, cast)
     asked = {
         **CONVERSION,
@@ -312,7 +318,6 @@ def test_an_internal_user_becomes_an_external_one(world: World, cast: Cast, daem
 
 
 def test_conversions_that_are_refused(world: World, cast: Cast, daemon: Graph) -> None:
-    """invitations.md, section 7: the address, licences, roles"""
     user_id = converting(world, cast)
     asked = {**CONVERSION, "invitedUser": {"id": user_id}}
     elsewhere = {**asked, "invitedUserEmailAddress": "adele@northwind.example"}
