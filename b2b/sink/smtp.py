@@ -40,6 +40,9 @@ MAX_COMMAND = 2_048
 MAX_LINE = 8 * 1024
 """Octets without a line end after which a client is no client."""
 
+TURN = 50
+"""Commands of one client in a row, before the others are looked at."""
+
 MAX_UNKNOWN_COMMANDS = 5
 MAX_FAILED_SIGN_INS = 5
 
@@ -52,7 +55,7 @@ PACK_AFTER = 0.0005
 HANDSHAKE = 30.0
 
 # What a session waits for.
-_COMMIT, _FAULT, _TALK, _BLOCKED, _PACE = 1, 2, 4, 8, 16
+_COMMIT, _FAULT, _TALK, _BLOCKED, _PACE, _TURN = 1, 2, 4, 8, 16, 32
 
 # The usual command; what does not match is left to aiosmtpd, which is ten times slower.
 _ADDRESS = rb"([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)"
@@ -125,6 +128,7 @@ class Session(SMTP):
         made._is_secure = made._eof = made._is_paused = False
         made._waits = made._pace = made._unknown = made._failed = 0
         made._buffer = b""
+        made._next = 0
         made._username = ""
         made._content = made._kept = made._timer = made._task = made._replied = None
         made._begun = 0
@@ -150,6 +154,8 @@ class Session(SMTP):
     _unknown: int
     _failed: int
     _buffer: bytes
+    _next: int
+    """Where in the buffer the next command begins."""
     _username: str
     _content: Content | None
     """The mail that is being read."""
@@ -211,7 +217,7 @@ class Session(SMTP):
         self.sink.forget(self)
         self.is_closing = True
         self.transport = None
-        self._buffer = b""
+        self._taken()
         if self._content is not None:
             self._content.release()
             self._content = None
@@ -227,7 +233,7 @@ class Session(SMTP):
             if len(self._reader._buffer) > STREAM_LIMIT:  # type: ignore[attr-defined]
                 self._pause()
             return
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer = self._buffer + data if self._buffer else bytes(data)
         if self._pace:
             self._wait(_PACE, len(data) / self._pace, None)
             self._pause()
@@ -287,10 +293,10 @@ class Session(SMTP):
 
     def _advance(self) -> None:
         """Answer what has come, as far as nothing has to be waited for."""
+        turn = 0
         while self._buffer and not self._waits and not self.is_closing:
             if self._content is not None:
-                octets, self._buffer = self._buffer, b""
-                rest = self._content.take(octets)
+                rest = self._content.take(self._taken())
                 if rest is not None:
                     self._buffer = rest
                     self._ended(self._content)
@@ -301,17 +307,25 @@ class Session(SMTP):
                         self._timer = self.loop.call_later(PACK_AFTER, self._pack)
                     break
             else:
-                line, end, rest = self._buffer.partition(b"\n")
-                if not end:
-                    if len(line) > MAX_LINE:
+                start = self._next
+                end = self._buffer.find(b"\n", start, start + MAX_LINE)
+                if end < 0:
+                    if len(self._buffer) - start >= MAX_LINE:
                         self.dismiss("500 5.5.2 Command line too long")
                     break
-                self._buffer = rest
+                line = self._buffer[start:end]
+                self._next = end + 1
+                if self._next >= MAX_LINE or self._next == len(self._buffer):
+                    self._buffer = self._taken()
                 self._command(line[:-1] if line.endswith(b"\r") else line)
+                turn += 1
+                if turn == TURN and not self._waits:
+                    self._waits |= _TURN
+                    self.loop.call_soon(self._go_on, _TURN)
             if self.sink.stopping:
                 self.sink.between_commands(self)
         if self._waits:
-            if len(self._buffer) > STREAM_LIMIT:
+            if len(self._buffer) - self._next > STREAM_LIMIT:
                 self._pause()
             return
         if self._is_paused and self.transport is not None and not self.is_closing:
@@ -319,6 +333,12 @@ class Session(SMTP):
             self.transport.resume_reading()
         if self._eof:
             self._close()
+
+    def _taken(self) -> bytes:
+        """What is not read yet; the buffer is empty then."""
+        taken = self._buffer[self._next :] if self._next else self._buffer
+        self._buffer, self._next = b"", 0
+        return taken
 
     def _pack(self) -> None:
         self._timer = None
@@ -609,8 +629,7 @@ class Session(SMTP):
         """Let aiosmtpd answer a command, and read what belongs to it; then go on here."""
         self._waits |= _TALK
         self._reader = asyncio.StreamReader(limit=MAX_COMMAND, loop=self.loop)
-        self._reader.feed_data(self._buffer)
-        self._buffer = b""
+        self._reader.feed_data(self._taken())
         if self._eof:
             self._reader.feed_eof()
         argument = rest.strip().decode("utf-8", "surrogateescape") or None

@@ -390,7 +390,7 @@ class TestFaults:
 
 def test_a_client_that_never_reads_costs_no_memory_and_is_let_go(start_sink: StartSink) -> None:
     """SMTP-3: answers that nobody reads stop the questions from being read."""
-    sink = start_sink(idle_timeout=1.0)
+    sink = start_sink(idle_timeout=0.3)
     with Client(sink.port) as client:
         client.socket.settimeout(15)
         # A reset, a broken pipe or a time-out: it depends on the system.
