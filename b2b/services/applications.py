@@ -1,15 +1,17 @@
 """Applications of a tenant and who is assigned to them."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, ColumnExpressionArgument, exists, insert, select
 from sqlalchemy.orm import Session
 
+from b2b import links
 from b2b.actor import Actor
-from b2b.errors import N_, Conflict, NotFound
+from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import (
     DEFAULT_ACCESS,
     AppRole,
@@ -347,10 +349,38 @@ def require_assignment(
     session: Session, actor: Actor, application_id: UUID, required: bool
 ) -> ServicePrincipal:
     """Say whether only assigned people may use the application. Raises Denied, NotFound."""
+    return change(session, actor, application_id, {"assignment_required": required})
+
+
+_PROPERTIES = {
+    "assignment_required": "AppRoleAssignmentRequired",
+    "account_enabled": "AccountEnabled",
+    "description": "Description",
+    "sign_in_url": "LoginUrl",
+}
+
+
+def change(
+    session: Session, actor: Actor, application_id: UUID, wanted: Mapping[str, Any]
+) -> ServicePrincipal:
+    """Set facts of an application: assignment_required, account_enabled, description, sign_in_url.
+
+    Raises Denied, NotFound, Invalid("sign_in_url") for what is neither https nor on loopback.
+    """
     application = _for_change(session, actor, application_id)
-    if application.assignment_required != required:
-        change = Change("AppRoleAssignmentRequired", application.assignment_required, required)
-        application.assignment_required = required
+    checked = dict(wanted)
+    if checked.get("sign_in_url"):
+        checked["sign_in_url"] = _sign_in_url(checked["sign_in_url"])
+    if "description" in checked:
+        checked["description"] = (checked["description"] or "").strip()[:1024] or None
+    changes = []
+    for name, value in checked.items():
+        before = getattr(application, name)
+        if before != value:
+            setattr(application, name, value)
+            changes.append(Change(_PROPERTIES[name], before, value))
+    if changes:
+        session.flush()
         audit.record(
             session,
             actor,
@@ -359,10 +389,17 @@ def require_assignment(
                 "ServicePrincipal",
                 application.id,
                 application.display_name,
-                [change],
+                changes,
             ),
         )
     return application
+
+
+def _sign_in_url(typed: str) -> str:
+    try:
+        return links.landing_page(typed.strip())
+    except Invalid as error:
+        raise Invalid("sign_in_url", N_("Enter an address that begins with https://.")) from error
 
 
 def _for_change(session: Session, actor: Actor, application_id: UUID) -> ServicePrincipal:
@@ -377,11 +414,13 @@ def add_assignment(
     application_id: UUID,
     principal_id: UUID,
     kind: PrincipalType,
+    role_id: UUID = DEFAULT_ACCESS,
 ) -> str:
-    """Assign a person or a group with default access; returns the name.
+    """Assign a person or a group, with default access or in a role; returns the name.
 
-    Raises Denied, NotFound, Conflict for what is assigned, for guests where only members are
-    taken, and for applications that are switched off.
+    Raises Denied, NotFound, Invalid("app_role_id") for a role that the application does not offer
+    to people, Conflict for what is assigned, for guests where only members are taken, and for
+    applications that are switched off.
     """
     application = _for_change(session, actor, application_id)
     if not application.account_enabled:
@@ -396,8 +435,7 @@ def add_assignment(
         name, target = person.display_name, person.user_principal_name
     else:
         name = target = groups.get(session, actor, principal_id).display_name
-    pair = (principal_id, application.id)
-    if not assign(session, actor.tenant_id, [pair], actor.now, principal_type=kind):
+    if not _assigned(session, actor, application, principal_id, kind, role_id):
         raise Conflict(
             N_("%(name)s is assigned to %(application)s already."),
             name=name,
@@ -405,6 +443,48 @@ def add_assignment(
         )
     audit.record(session, actor, _assignment(application, kind, principal_id, target, True))
     return name
+
+
+def _assigned(
+    session: Session,
+    actor: Actor,
+    application: ServicePrincipal,
+    principal_id: UUID,
+    kind: PrincipalType,
+    role_id: UUID,
+) -> bool:
+    """Whether the assignment is new."""
+    if role_id == DEFAULT_ACCESS:
+        pair = (principal_id, application.id)
+        return bool(assign(session, actor.tenant_id, [pair], actor.now, principal_type=kind))
+    role = session.get(AppRole, (actor.tenant_id, application.id, role_id))
+    if role is None or not role.is_enabled or not role.for_users:
+        raise Invalid("app_role_id", N_("The application offers no such role to people."))
+    held = session.scalar(
+        select(
+            exists().where(
+                AppRoleAssignment.tenant_id == actor.tenant_id,
+                AppRoleAssignment.principal_id == principal_id,
+                AppRoleAssignment.service_principal_id == application.id,
+                AppRoleAssignment.app_role_id == role_id,
+            )
+        )
+    )
+    if held:
+        return False
+    session.add(
+        AppRoleAssignment(
+            tenant_id=actor.tenant_id,
+            id=new_id(),
+            service_principal_id=application.id,
+            principal_id=principal_id,
+            principal_type=kind,
+            app_role_id=role_id,
+            created_at=actor.now,
+        )
+    )
+    session.flush()
+    return True
 
 
 def remove_assignment(

@@ -128,6 +128,23 @@ def add_to_tenant(session: Session, actor: Actor, registration: Application) -> 
     return made
 
 
+def take_in(session: Session, actor: Actor, app_id: UUID) -> ServicePrincipal:
+    """An application of another organisation, which is open to others, in the actor's tenant.
+
+    Raises Denied, NotFound for one that is not there or not open, Conflict for one that is here.
+    """
+    require_all(actor)
+    audit.lock(session, actor.tenant_id)
+    if _by_app_id(session, actor.tenant_id, app_id) is not None:
+        raise Conflict(N_("This application is in the organisation already."))
+    registration = session.scalars(
+        select(Application).where(Application.app_id == app_id)
+    ).one_or_none()
+    if registration is None or not registration.sign_in_audience.takes_organisations:
+        raise NotFound(N_("There is no application with this id."))
+    return add_to_tenant(session, actor, registration)
+
+
 def _by_app_id(session: Session, tenant_id: UUID, app_id: UUID) -> ServicePrincipal | None:
     return session.scalars(
         select(ServicePrincipal).where(

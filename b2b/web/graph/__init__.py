@@ -23,23 +23,33 @@ of services: the door tells them in Graph's envelope.
 from flask import Flask
 
 from b2b.web.graph import (
+    app_role_assignments,
+    applications,
     batch,
     deltas,
     directory_objects,
     door,
+    expansions,
     groups,
     invitations,
+    permission_grants,
+    service_principals,
     users,
 )
 
 __all__ = [
+    "app_role_assignments",
+    "applications",
     "batch",
     "deltas",
     "directory_objects",
     "door",
+    "expansions",
     "groups",
     "invitations",
+    "permission_grants",
     "register",
+    "service_principals",
     "users",
 ]
 

@@ -132,9 +132,7 @@ READ_BRANDING = both(
     "Organization.Read.All", "Organization.ReadWrite.All", delegated=("User.Read",),
 )  # fmt: skip
 CHANGE_BRANDING = both("OrganizationalBranding.ReadWrite.All", "Organization.ReadWrite.All")
-READ_DOMAINS = both(
-    "Domain.Read.All", "Domain.ReadWrite.All", *_DIRECTORY_READ, delegated=_AS_USER
-)
+READ_DOMAINS = both("Domain.Read.All", "Domain.ReadWrite.All", *_DIRECTORY_READ, delegated=_AS_USER)
 READ_POLICY = both("Policy.Read.All", "Policy.ReadWrite.Authorization")
 CHANGE_POLICY = both("Policy.ReadWrite.Authorization")
 READ_LICENCES = both(
