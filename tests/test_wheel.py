@@ -84,11 +84,12 @@ def test_another_project_tests_its_invitations_with_it(wheel: Path, tmp_path: Pa
     said = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
                cwd=project)  # fmt: skip
     assert re.search(r"\b8 passed", said), said
-    # The fastest of a few: other programs run beside these tests.
+    # On a machine that has nothing else to do; here other programs may run beside these tests.
     begin = "from b2b.testing import Program; from pathlib import Path\n"
     begin += "with Program(Path('again')) as program: print(program.started_in)"
     seconds = []
     for again in range(3):
         (project / str(again)).mkdir()
         seconds.append(float(run(python, "-c", begin, cwd=project / str(again))))
-    assert min(seconds) < 3, seconds
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert min(seconds) < 3 * crowd, seconds

@@ -70,7 +70,7 @@ def tools(client: FlaskClient) -> Tools:
 def test_there_are_no_test_tools_where_others_could_reach_them(
     settings: dict[str, Any], override: dict[str, Any], clock: Clock
 ) -> None:
-    """SES-3, BOOT-2: refused in production, on the network and without a demo."""
+    """SES-3: refused in production, on the network and without a demo."""
     from b2b import create_app
     from config import Config
 
@@ -278,6 +278,33 @@ def test_lists_lag_behind_when_they_are_asked_to(tools: Tools, clock: Clock) -> 
     assert replication.seen_until(clock.now) == START - timedelta(seconds=5)
     tools("PUT", "/visibility", seconds=0)
     assert replication.seen_until(clock.now) is None
+
+
+def test_graph_lists_show_a_new_guest_only_after_a_while(
+    app: Flask, cast: Cast, tools: Tools, client: FlaskClient, clock: Clock
+) -> None:
+    with app.app_context(), worker.transaction() as session:
+        john = acting(session, cast.woodgrove, cast.john, clock.now)
+        made = app_registrations.register(session, john, "App")
+        app_credentials.add_secret(session, john, made.registration.id)
+        graph = consent.graph_principal(session, john)
+        consent.give_roles(session, john, made.principal, graph, ["User.Read.All"])
+    tools("PUT", "/visibility", seconds=5)
+    clock.advance(minutes=1)
+    with app.app_context(), worker.transaction() as session:
+        user_id = factories.invite(session, cast, clock.now, NANCY).user_id
+    token = tools("POST", "/token", tenant="WoodGrove", client="App")["accessToken"]
+    bearer = {"Authorization": f"Bearer {token}", "ConsistencyLevel": "eventual"}
+    listed = f"/v1.0/users?$filter=mail eq '{NANCY}'&$count=true"
+
+    def shown() -> tuple[int, int]:
+        answer = client.get(listed, headers=bearer).get_json()
+        return len(answer["value"]), answer["@odata.count"]
+
+    assert client.get(f"/v1.0/users/{user_id}", headers=bearer).status_code == 200
+    assert shown() == (0, 0)
+    clock.advance(seconds=6)
+    assert shown() == (1, 1)
 
 
 # Snapshots ---------------------------------------------------------------------------------------

@@ -75,10 +75,11 @@ def shape_of(call: Call, kind: Kind, *, many: bool, hidden: frozenset[str] = fro
     names = call.options.get("$select")
     properties = kind.defaults if names is None else _selected(kind, parse_select(names), many)
     expands = []
-    if call.options.get("$expand"):
+    if "$expand" in call.options:
+        asked = parse_expand(call.options["$expand"])
         if call.is_eventual and call.wants_count and many:
             raise unsupported("$expand goes with no advanced query.")
-        for one in parse_expand(call.options["$expand"]):
+        for one in asked:
             found = next(
                 (n for n in kind.navigations.values() if n.name.lower() == one.name.lower()), None
             )
@@ -234,7 +235,7 @@ def _top(options: Mapping[str, str]) -> int:
 def _keys(
     options: Mapping[str, str], kind: Kind, hidden: frozenset[str], *, is_advanced: bool
 ) -> list[tuple[Property, bool]]:
-    if not options.get("$orderby"):
+    if "$orderby" not in options:
         return [(kind.properties[kind.order], False)]
     found = []
     for key in parse_order(options["$orderby"]):
@@ -484,7 +485,9 @@ def mixed(
     """Objects of several kinds, given as (type, id), as JSON with their `@odata.type`; one query
     for each kind. `$select` names properties of any of them.
     """
-    found = mixed_by_id(call, members, hidden=hidden)
+    asked = call.options.get("$select")
+    names = None if asked is None else parse_select(asked)
+    found = mixed_by_id(call, members, hidden=hidden, names=names)
     return [found[member_id] for _, member_id in members if member_id in found]
 
 
@@ -493,10 +496,11 @@ def mixed_by_id(
     members: Sequence[tuple[str, UUID]],
     *,
     hidden: Mapping[str, frozenset[str]] | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[UUID, dict[str, Any]]:
-    """The same by id; whoever is gone is left out."""
-    asked = call.options.get("$select")
-    names = None if asked is None else parse_select(asked)
+    """The same by id, with the properties *names*, or those by default; whoever is gone is left
+    out. Raises GraphError for names that no resource has.
+    """
     by_kind: dict[str, list[UUID]] = {}
     for kind_name, member_id in members:
         by_kind.setdefault(kind_name, []).append(member_id)
