@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 from sqlalchemy.orm import Session, scoped_session
 
 from b2b.errors import StartRefused
@@ -122,6 +122,8 @@ def is_busy(error: BaseException) -> bool:
     """The database is locked, restarting or out of reach: worth a plain 503 and another try
     later.
     """
+    if isinstance(error, PendingRollbackError):
+        return error.code == _BROKEN_MEANWHILE
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:
@@ -132,8 +134,16 @@ def is_busy(error: BaseException) -> bool:
         "database is locked" in text
         or "database table is locked" in text
         or (state is not None and state[:2] in ("08", "57", "55"))
-        or (isinstance(error, OperationalError) and "connection" in text and state is None)
+        or (
+            isinstance(error, OperationalError | InterfaceError)
+            and "connection" in text
+            and state is None
+        )
     )
+
+
+_BROKEN_MEANWHILE = "8s2b"
+"""How SQLAlchemy calls what it says of a connection that broke before this statement."""
 
 
 def is_conflict(error: BaseException) -> bool:

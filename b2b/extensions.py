@@ -44,17 +44,16 @@ class DirectorySession(Session):
         self._end(super().close)
 
     def _end(self, how: Callable[[], None]) -> None:
-        under_way: Connection | None = self.info.get(database.CONNECTION)
         try:
             how()
         except DBAPIError as error:
             if not database.is_busy(error):
                 raise
-            # What is left fails alike where the server is still away, and there is nothing to lose.
+            # The server is away and has forgotten the transaction; so does the session, whose
+            # connection nobody may meet again.
             with contextlib.suppress(DBAPIError):
-                if under_way is not None:
-                    under_way.close()
-                how()
+                self.invalidate()
+            self.info.pop(database.CONNECTION, None)
 
 
 @event.listens_for(DirectorySession, "after_begin")

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import make_url, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from b2b import database, worker
 from b2b.extensions import db
@@ -318,7 +318,9 @@ def own_server() -> Iterator[PostgresTemplate]:
 @pytest.mark.long
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # a file cuts nobody off
-@pytest.mark.parametrize("ending", ["close", "rollback", "commit", "next statement"])
+@pytest.mark.parametrize(
+    "ending", ["close", "rollback", "commit", "next statement", "the one after that"]
+)
 def test_a_connection_that_is_cut_off_is_thrown_away(
     app: Flask, cast: Cast, database_url: str, ending: str
 ) -> None:
@@ -337,6 +339,10 @@ def test_a_connection_that_is_cut_off_is_thrown_away(
             with pytest.raises(DBAPIError) as refused:
                 session.execute(statement)
             assert database.is_busy(refused.value)
+            if ending == "the one after that":
+                with pytest.raises(PendingRollbackError) as again:
+                    session.execute(statement)
+                assert database.is_busy(again.value)
             db.session.rollback()
         assert db.session.execute(text("SELECT 1")).scalar_one() == 1
         db.session.remove()

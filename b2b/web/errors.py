@@ -8,7 +8,7 @@ from flask import Flask, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from b2b import database
@@ -35,6 +35,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(CSRFError, _form_expired)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(PendingRollbackError, _database)
     app.register_error_handler(Exception, _fault)
 
 
@@ -149,13 +150,13 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     return response
 
 
-def _database(error: DBAPIError) -> ResponseReturnValue:
+def _database(error: DBAPIError | PendingRollbackError) -> ResponseReturnValue:
     db.session.rollback()
     if database.is_full(error):
         log.error("the disk is full")
         return _unavailable(gettext("The disk of this server is full. Nothing was changed."))
     if database.is_busy(error) or database.is_conflict(error):
-        log.warning("the database is busy", extra={"error": str(error.orig)})
+        log.warning("the database is busy", extra={"error": str(getattr(error, "orig", error))})
         return _unavailable(gettext("The database is busy. Nothing was changed."))
     return _fault(error)
 
