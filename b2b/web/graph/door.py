@@ -65,11 +65,14 @@ def _unrouted() -> Response | None:
     is_ours = request.path.split("/")[1:2] in (["v1.0"], ["beta"])
     if request.routing_exception is None or not is_ours or request.endpoint is not None:
         return None
-    if request.routing_exception.code != 405:
+    code = request.routing_exception.code
+    if code == 405:
+        found = GraphError(405, "Request_BadRequest", f"{request.method[:20]} is not taken here.")
+    elif code == 404:
+        found = bad("There is no resource at this address.", code="BadRequest")
+    else:
         return None
-    return _response(
-        failure(GraphError(405, "Request_BadRequest", f"{request.method[:20]} is not taken here."))
-    )
+    return _response(failure(found))
 
 
 # Who asks ----------------------------------------------------------------------------------------
@@ -295,15 +298,17 @@ def _response(answer: Answer) -> Response:
     else:
         del response.headers["Content-Type"]
     response.headers.extend(answer.headers)
-    response.headers["request-id"] = str(context.correlation_id())
-    response.headers["client-request-id"] = client_request_id()
-    response.headers["OData-Version"] = "4.0"
-    _for_scripts(response)
+    _finish(response)
     return response
 
 
-def _for_scripts(response: Response) -> None:
-    """Scripts of any site may read the answer: a token opened it, and no cookie counts."""
+def _finish(response: Response) -> None:
+    """What every answer carries. Scripts of any site may read it: a token opened it, and no cookie
+    counts.
+    """
+    response.headers["request-id"] = str(context.correlation_id())
+    response.headers["client-request-id"] = client_request_id()
+    response.headers["OData-Version"] = "4.0"
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = (
         "ETag, Location, Preference-Applied, request-id, client-request-id, Retry-After"
@@ -313,7 +318,8 @@ def _for_scripts(response: Response) -> None:
 
 def _preflight() -> Response:
     response = Response(status=200)
-    _for_scripts(response)
+    del response.headers["Content-Type"]
+    _finish(response)
     response.headers["Access-Control-Allow-Methods"] = ", ".join(_METHODS)
     response.headers["Access-Control-Allow-Headers"] = request.headers.get(
         "Access-Control-Request-Headers", "authorization, content-type"

@@ -10,6 +10,7 @@ from b2b.models import Group, Membership, OwnedType, Owner, Role, ServicePrincip
 from b2b.services import roles, visibility
 from b2b.web.graph import listing
 from b2b.web.graph.calls import Answer, Call, bad
+from b2b.web.graph.odata import parse_select
 from b2b.web.graph.resources import KINDS
 
 
@@ -69,7 +70,9 @@ def of_user(call: Call, user: User) -> Answer:
         shown = [{"@odata.type": f"#microsoft.graph.{kind}", "id": str(one)} for kind, one in part]
     else:
         groups = [one for one in part if one[0] == "group"]
-        made = listing.mixed_by_id(call, groups)
+        asked = call.options.get("$select")
+        names = None if asked is None else parse_select(asked)
+        made = listing.mixed_by_id(call, groups, names=names)
         shown = []
         for kind, one in part:
             if one in made:

@@ -137,7 +137,8 @@ class Kind:
     properties: Mapping[str, Property]
     order: str = "displayName"
     """The property that lists are sorted by unless they are asked otherwise."""
-    navigations: Mapping[str, Navigation] = field(default_factory=dict)
+    navigations: dict[str, Navigation] = field(default_factory=dict)
+    """Filled where both ends are known."""
 
     @property
     def odata_type(self) -> str:

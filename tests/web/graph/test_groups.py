@@ -177,3 +177,25 @@ def test_filters_over_groups(daemon: Graph) -> None:
         "Suppliers", "Partners", "Launch",
     ]  # fmt: skip
     assert daemon.post("users", NEW)["id"]
+
+
+def test_relationships_come_along(daemon: Graph, cast: Cast) -> None:
+    """users.md, section 6: $expand"""
+    daemon.post(f"groups/{cast.partners}/members/$ref", ref(cast.adele), status=204)
+    daemon.post(f"groups/{cast.partners}/owners/$ref", ref(cast.john), status=204)
+    daemon.ask("PUT", f"users/{cast.adele}/manager/$ref", ref(cast.john), status=204)
+    group = daemon.get(
+        f"groups/{cast.partners}?$expand=members($select=displayName),owners&$select=id"
+    )
+    assert group["members"] == [
+        {"@odata.type": "#microsoft.graph.user", "displayName": "Adele Vance"}
+    ]
+    assert [one["displayName"] for one in group["owners"]] == ["John Doe"]
+    people = daemon.get(
+        "users?$select=displayName&$expand=manager($select=id,displayName),memberOf"
+    )
+    adele, john = people["value"]
+    assert adele["manager"]["displayName"] == "John Doe"
+    assert [one["displayName"] for one in adele["memberOf"]] == ["Partners"]
+    assert (john["manager"], john["memberOf"]) == (None, [])
+    daemon.get("users?$expand=manager&$count=true", headers=EVENTUAL, status=400)
