@@ -50,7 +50,7 @@ def register(app: Flask) -> None:
 @plainly
 def up() -> None:
     """Start web, worker and sink together; the demo is made at the very first start."""
-    from b2b import demo, logs, server, supervisor
+    from b2b import demo, logs, server, sink_process, supervisor
 
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     config = app.config
@@ -77,11 +77,9 @@ def up() -> None:
         click.echo("Nothing is set up yet: run  flask --app app init  in another terminal.")
     if (config["DATA_DIR"] / demo.FILE_NAME).exists() and not links.is_loopback(config["HOST"]):
         config["BANNERS"] = ["This is a demo on a network address. Do not use real data."]
-    sys.exit(
-        supervisor.Supervisor(app).run(
-            lambda: click.echo(supervisor.panel(app)),
-        )
-    )
+    with sink_process.shared_memory(config):
+        status = supervisor.Supervisor(app).run(lambda: click.echo(supervisor.panel(app)))
+    sys.exit(status)
 
 
 def _writable(folder: Path) -> None:
@@ -125,9 +123,14 @@ def worker() -> None:
 
 
 @click.command()
+@click.option("--standalone", is_flag=True, help="With its inbox and API, without a directory.")
 @plainly
-def sink() -> None:
+def sink(standalone: bool) -> None:
     """Run the mail sink alone."""
+    if standalone:
+        from b2b import standalone as alone
+
+        sys.exit(alone.run())
     from b2b import sink_process
 
     sink_process.serve(_ready_part("sink").config)

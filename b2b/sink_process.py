@@ -1,8 +1,13 @@
 """Starts the bundled sink from our settings; the sink itself knows none of them."""
 
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import make_url
 
 from b2b import certificates, clock, collector, links
 from b2b.errors import StartRefused
@@ -10,6 +15,7 @@ from b2b.errors import StartRefused
 if TYPE_CHECKING:
     from b2b.sink.settings import SinkSettings
 
+_IN_MEMORY = Path("/dev/shm")
 _MB = 1024 * 1024
 _DAY = 24 * 60 * 60
 
@@ -18,7 +24,8 @@ def serve(config: Mapping[str, Any]) -> None:
     """Catch mail until SIGTERM or SIGINT. Raises StartRefused where it cannot be started so."""
     # Loaded here only: web and worker do without the sink's libraries.
     from b2b.sink.faults import BadRule
-    from b2b.sink.server import CannotServe, run
+    from b2b.sink.server import run
+    from b2b.sink.settings import CannotServe
     from b2b.sink.store import StoreIsNewer
 
     require_allowed(config)
@@ -66,6 +73,23 @@ def settings(config: Mapping[str, Any]) -> "SinkSettings":
         keep_bytes=config["MAIL_KEEP_MB"] * _MB,
         keep_for=config["MAIL_KEEP_DAYS"] * _DAY,
     )
+
+
+@contextmanager
+def shared_memory(config: MutableMapping[str, Any]) -> Iterator[None]:
+    """Let the processes of one start share a store in memory: a file on a disk in memory, where the
+    system has one, that goes when they end.
+    """
+    url = make_url(config["MAIL_STORE_URL"])
+    if url.get_backend_name() != "sqlite" or url.database not in (None, "", ":memory:"):
+        yield
+        return
+    folder = tempfile.mkdtemp(prefix="mail-", dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None)
+    config["MAIL_STORE_URL"] = f"sqlite:///{folder}/mail.sqlite3"
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _file(name: str) -> Path | None:

@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from flask import Flask
@@ -49,13 +49,14 @@ def check_port(host: str, port: int, what: str, setting: str) -> None:
 class Supervisor:
     """Forks one child for each part, so that the program is loaded once."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, parts: Sequence[str] = ("sink", "web", "worker")) -> None:
         self._app = app
-        self._parts: dict[str, Callable[[], None]] = {
+        known: dict[str, Callable[[], None]] = {
             "sink": self._sink,
             "web": lambda: server.run(app),
             "worker": lambda: worker.run(app),
         }
+        self._parts = {name: known[name] for name in parts}
         self._children: dict[int, str] = {}
         self._died: dict[str, list[float]] = {}
         self._stopping = False

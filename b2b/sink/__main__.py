@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from b2b.sink.faults import BadRule
-from b2b.sink.server import CannotServe, run
-from b2b.sink.settings import SinkSettings
+from b2b.sink.server import run
+from b2b.sink.settings import CannotServe, SinkSettings
 from b2b.sink.store import StoreIsNewer
 
 

@@ -8,12 +8,11 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from pathlib import Path
 
 from b2b.sink import faults
 from b2b.sink.faults import Greylist, Rule
 from b2b.sink.retention import Limits
-from b2b.sink.settings import SinkSettings
+from b2b.sink.settings import CannotServe, SinkSettings, read_users
 from b2b.sink.smtp import Session
 from b2b.sink.store import Store
 from b2b.sink.writer import Writer
@@ -24,19 +23,11 @@ SWEEP = 0.2
 """Seconds between looks at the deadlines and at the stop event."""
 
 
-class CannotServe(Exception):
-    """A sink cannot be started as it is set up; the text says why."""
-
-
 class NoCertificate(CannotServe):
     """TLS is asked for and there is no certificate to show, or none that can be read."""
 
     def __init__(self, why: str = "none is set") -> None:
         super().__init__(f"The sink has no certificate for TLS: {why}.")
-
-
-class BadUsersFile(CannotServe):
-    """The file of those who may send cannot be used."""
 
 
 class PortInUse(CannotServe):
@@ -167,27 +158,6 @@ def _context(settings: SinkSettings) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise NoCertificate(str(error)) from error
     return context
-
-
-def read_users(path: Path) -> dict[str, str]:
-    """Names and passwords of a file with lines of ``name:password``; # begins a comment.
-
-    Raises:
-        BadUsersFile: it cannot be read, or a line has no colon.
-    """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise BadUsersFile(f"The users’ file {path.name} cannot be read: {error}") from error
-    users = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, colon, password = line.partition(":")
-        if not colon or not name:
-            raise BadUsersFile(f"{path.name}, line {number}: “name:password” is expected.")
-        users[name] = password
-    return users
 
 
 class Sink:

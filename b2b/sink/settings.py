@@ -4,6 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class CannotServe(Exception):
+    """A sink cannot be started as it is set up; the text says why."""
+
+
+class BadUsersFile(CannotServe):
+    """The file of those who may send cannot be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class SinkSettings:
     """Sizes in octets, times in seconds; 0 switches a limit on what is kept off.
@@ -47,3 +55,25 @@ class SinkSettings:
     keep_mails: int = 200_000
     keep_bytes: int = 4 * 1024 * 1024 * 1024
     keep_for: float = 0
+
+
+def read_users(file: Path | str) -> dict[str, str]:
+    """Names and passwords of a file with lines of ``name:password``; # begins a comment.
+
+    Raises:
+        BadUsersFile: it cannot be read, or a line has no colon.
+    """
+    path = Path(file)
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise BadUsersFile(f"The users’ file {path.name} cannot be read: {error}") from error
+    users = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, password = line.partition(":")
+        if not colon or not name:
+            raise BadUsersFile(f"{path.name}, line {number}: “name:password” is expected.")
+        users[name] = password
+    return users

@@ -6,6 +6,7 @@ from b2b import demo_app
 from b2b.web import (
     account,
     admin,
+    compression,
     context,
     errors,
     graph,
@@ -13,6 +14,7 @@ from b2b.web import (
     health,
     home,
     identity_platform,
+    inbox_door,
     launch,
     my_apps,
     my_people,
@@ -33,6 +35,7 @@ def register(app: Flask) -> None:
     context.register(app)
     _filters.register(app)
     errors.register(app)
+    compression.register(app)
     for blueprint in (
         home.bp,
         health.bp,
@@ -53,6 +56,7 @@ def register(app: Flask) -> None:
     if app.config["INBOX"]:
         for blueprint in inbox_blueprints():
             app.register_blueprint(blueprint)
+        inbox_door.register(app)
     if app.config["DEMO"]:
         app.register_blueprint(demo_app.bp)
     test_double.register(app)  # last: its faults come before everything else
