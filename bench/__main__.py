@@ -8,6 +8,7 @@ from bench import (
     bulk_door,
     code_flow,
     delivery,
+    inbox,
     invite_form,
     my_apps,
     redeeming_crowd,
@@ -22,6 +23,7 @@ from bench import (
 from bench.report import Result
 
 BENCHES = [
+    inbox,
     invite_form,
     bulk_door,
     delivery,
