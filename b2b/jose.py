@@ -7,6 +7,10 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
@@ -16,6 +20,7 @@ ALGORITHM = "RS256"
 KEY_BITS = 2048
 LONGEST = 16 * 1024
 """Characters of a token that is looked at."""
+_PADDING, _HASH = PKCS1v15(), SHA256()
 _HEADERS = {"typ", "alg", "kid"}
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -45,17 +50,33 @@ def public_jwk(private_key: bytes) -> dict[str, str]:
     }
 
 
+def _part(value: Mapping[str, Any]) -> bytes:
+    return _trimmed(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def _trimmed(data: bytes) -> bytes:
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
 class Signer:
     """A private key that is ready to sign; making one takes longer than signing."""
 
     def __init__(self, kid: str, private_key: bytes) -> None:
         self.kid = kid
-        self._key = RSAKey.import_key(private_key)
+        key = load_der_private_key(private_key, None)
+        assert isinstance(key, RSAPrivateKey)
+        self._key = key
+        self._header = _part({"typ": "JWT", "alg": ALGORITHM, "kid": kid})
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """*claims* as a compact JWT."""
-        header = {"typ": "JWT", "alg": ALGORITHM, "kid": self.kid}
-        return jwt.encode(header, dict(claims), self._key, algorithms=[ALGORITHM])
+        """*claims* as a compact JWT (RFC 7515, 3.1).
+
+        Written here, because beside one signature the library's own checks of what it is given
+        would take a third as long again; reading, where forgeries come in, is the library's.
+        """
+        signed = b"%b.%b" % (self._header, _part(claims))
+        made = self._key.sign(signed, _PADDING, _HASH)
+        return (b"%b.%b" % (signed, _trimmed(made))).decode("ascii")
 
 
 def verified(token: str, find: Callable[[str], Mapping[str, str] | None]) -> dict[str, Any]:

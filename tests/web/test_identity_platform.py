@@ -117,6 +117,16 @@ def test_discovery_says_what_is_there_and_nothing_else(client: FlaskClient, cast
     assert told["code_challenge_methods_supported"] == ["S256"]
     assert told["id_token_signing_alg_values_supported"] == ["RS256"]
     assert told["subject_types_supported"] == ["pairwise"]
+    assert told["frontchannel_logout_supported"] is True
+    assert told["kerberos_endpoint"] == f"{base}/kerberos"
+    own = (
+        client.get(
+            f"/{cast.woodgrove}/v2.0/.well-known/openid-configuration?appid={cast.projects}",
+            base_url=ORIGIN,
+        ).json
+        or {}
+    )
+    assert own["jwks_uri"] == f"{base}/discovery/v2.0/keys?appid={cast.projects}"
 
 
 def test_the_published_keys_have_no_private_member(client: FlaskClient, cast: Cast) -> None:

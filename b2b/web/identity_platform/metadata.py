@@ -44,7 +44,10 @@ def discovery(tenant: str) -> ResponseReturnValue:
         name, issuer = _names(tenant)
     except SignInRefused as refused:
         return refused_in_json(refused)
-    return _kept(jsonify(_document(name, issuer, keys="discovery/v2.0/keys")))
+    keys = "discovery/v2.0/keys"
+    if re.fullmatch(r"[0-9A-Fa-f-]{36}", client_id := request.args.get("appid", "")):
+        keys += f"?appid={client_id.lower()}"  # as the real service does; the keys are the same
+    return _kept(jsonify(_document(name, issuer, keys=keys)))
 
 
 @bp.get("/<tenant>/.well-known/openid-configuration")
@@ -99,11 +102,14 @@ def _document(name: str, issuer: str, *, keys: str) -> dict[str, Any]:
         "claims_supported": _CLAIMS,
         "request_uri_parameter_supported": False,
         "http_logout_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
         "tenant_region_scope": "WW",
         "cloud_instance_name": "microsoftonline.com",
         "cloud_graph_host_name": "graph.windows.net",
         "msgraph_host": "graph.microsoft.com",
         "rbac_url": "https://pas.windows.net",
+        "kerberos_endpoint": links.absolute(f"/{name}/kerberos"),
     }  # fmt: skip
 
 
@@ -136,7 +142,10 @@ def keys(tenant: str) -> ResponseReturnValue:
 @public
 def instance() -> ResponseReturnValue:
     """Instance discovery, as MSAL does it: this installation is a cloud of its own."""
-    asked = urlsplit(request.args.get("authorization_endpoint", ""))
+    try:
+        asked = urlsplit(request.args.get("authorization_endpoint", ""))
+    except ValueError:
+        asked = urlsplit("")
     own = urlsplit(links.absolute("/"))
     found = re.fullmatch(r"/([A-Za-z0-9.-]{1,253})/oauth2/(v2\.0/)?authorize", asked.path)
     # Libraries leave the port out (clients.md, discovery).
