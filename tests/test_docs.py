@@ -87,6 +87,17 @@ def test_every_threat_that_a_test_names_has_its_row() -> None:
     assert {threat: place for threat, place in named.items() if threat not in known} == {}
 
 
+def test_every_row_of_graphs_parity_table_names_tests_that_exist() -> None:
+    table = (ROOT / "docs" / "graph.md").read_text("utf-8").partition("## Parity")[2]
+    lines = [line for line in table.partition("\n## ")[0].splitlines() if line.startswith("| ")][1:]
+    assert len(lines) >= 18
+    for line in lines:
+        _, proof = (cell.strip() for cell in line.strip("|").split("|"))
+        assert PROOF.sub("", proof).replace("<br>", "").strip() == "", line
+        for path, name in PROOF.findall(proof):
+            assert name in {found for found, _ in functions(ROOT / path)}, f"{path}::{name}"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_within_the_documents_leads_somewhere(document: Path) -> None:
     text = document.read_text("utf-8")
