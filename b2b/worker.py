@@ -21,7 +21,16 @@ from b2b import clock, collector, database
 from b2b.extensions import db
 from b2b.mail import breaker, outbox
 from b2b.mail.delivery import Deliverer, Outcome
-from b2b.services import attempts, deleted_users, grants, jobs, passcodes, sessions
+from b2b.services import (
+    attempts,
+    creation_requests,
+    deleted_groups,
+    deleted_users,
+    grants,
+    jobs,
+    passcodes,
+    sessions,
+)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -70,10 +79,12 @@ def _purge(session: Session, now: datetime) -> None:
     passcodes.purge(session, now)
     attempts.purge(session, now)
     grants.purge(session, now)
+    creation_requests.purge(session, now)
 
 
 def _purge_people(session: Session, now: datetime) -> None:
     deleted_users.purge(session, now)
+    deleted_groups.purge(session, now)
 
 
 UPKEEP: dict[str, tuple[timedelta, Callable[[Session, datetime], None]]] = {
