@@ -42,16 +42,22 @@ def listing(
     older_than: int | None = None,
     newer_than: int | None = None,
     limit: int = PAGE,
+    also: Sequence[ColumnElement[bool]] = (),
 ) -> Page[AuditEvent, int]:
-    """A page of events, older or newer than a sequence number. Raises Denied."""
+    """A page of events, older or newer than a sequence number; *also*: what they have to
+    meet besides. Raises Denied.
+    """
     permissions.require(actor, Action.READ_AUDIT)
     return log_listing.page(
         session,
         _LOG,
         actor.tenant_id,
-        _conditions(filters),
-        windowed=filters.target_id is None
-        and any((filters.activity, filters.category, filters.actor_id)),
+        [*_conditions(filters), *also],
+        windowed=bool(also)
+        or (
+            filters.target_id is None
+            and any((filters.activity, filters.category, filters.actor_id))
+        ),
         between=_bounds(session, actor, filters),
         older_than=older_than,
         newer_than=newer_than,

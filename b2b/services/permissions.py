@@ -156,6 +156,11 @@ def require(actor: Actor, action: Action) -> None:
         raise Denied(N_("This needs the role %(role)s."), role=role)
 
 
+def of_role(role: Role) -> frozenset[Action]:
+    """What *role* gives."""
+    return _BY_ROLE[role]
+
+
 def least_role(action: Action) -> Role:
     """The role with the fewest powers that gives *action*."""
     return _LEAST_ROLE[action]

@@ -50,15 +50,19 @@ def listing(
     older_than: UUID | None = None,
     newer_than: UUID | None = None,
     limit: int = PAGE,
+    also: Sequence[ColumnElement[bool]] = (),
 ) -> Page[SignIn, UUID]:
-    """A page of sign-ins, older or newer than one. Raises Denied."""
+    """A page of sign-ins, older or newer than one; *also*: what they have to meet besides.
+
+    Raises Denied.
+    """
     permissions.require(actor, Action.READ_AUDIT)
     return log_listing.page(
         session,
         _LOG,
         actor.tenant_id,
-        _conditions(filters),
-        windowed=filters.user_id is None and filters != Filters(),
+        [*_conditions(filters), *also],
+        windowed=bool(also) or (filters.user_id is None and filters != Filters()),
         between=_bounds(session, actor, filters),
         older_than=older_than,
         newer_than=newer_than,

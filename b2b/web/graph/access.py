@@ -120,7 +120,7 @@ READ_ROLES = both(
     "RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *_DIRECTORY_READ,
     delegated=_AS_USER,
 )  # fmt: skip
-CHANGE_ROLES = both("RoleManagement.ReadWrite.Directory", delegated=_AS_USER)
+CHANGE_ROLES = both("RoleManagement.ReadWrite.Directory")
 READ_ORGANISATION = Needs(
     ("User.Read", "User.ReadWrite", "Organization.Read.All", "Organization.ReadWrite.All",
      *_DIRECTORY_READ, *_AS_USER),

@@ -27,7 +27,7 @@ from b2b.web.graph.odata import (
     Path,
     Term,
 )
-from b2b.web.graph.resources import BOOLEAN, GUID, INSTANT, STRING, Filter, Kind, Property
+from b2b.web.graph.resources import BOOLEAN, GUID, INSTANT, INTEGER, STRING, Filter, Kind, Property
 
 Clause = ColumnElement[bool]
 ADVANCED = "This query needs the header ConsistencyLevel: eventual and the option $count=true."
@@ -102,7 +102,11 @@ class Compiler:
         return Compiled(clause, _any_of([part.candidates for part in parts]))
 
     def _property(self, path: Path) -> Property:
-        found = self.kind.named(path.names[0]) if len(path.names) == 1 else None
+        if len(path.names) == 1:
+            found = self.kind.named(path.names[0])
+        else:
+            inner = {name.lower(): one for name, one in self.kind.inner.items()}
+            found = inner.get(path.text.lower())
         if found is None:
             raise bad(
                 f"{self.kind.type} has no property {path.text[:100]!r}"
@@ -259,6 +263,9 @@ class Compiler:
                     pass
         elif wanted == BOOLEAN:
             if isinstance(value, bool):
+                return value
+        elif wanted == INTEGER:
+            if type(value) is int and abs(value) < 2**31:
                 return value
         elif wanted == INSTANT and isinstance(value, datetime):
             return value

@@ -23,6 +23,7 @@ STRING, BOOLEAN, GUID, INSTANT, STREAM = (
     "Edm.String", "Edm.Boolean", "Edm.Guid", "Edm.DateTimeOffset", "Edm.Stream",
 )  # fmt: skip
 STRINGS = "Collection(Edm.String)"
+INTEGER = "Edm.Int32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +140,8 @@ class Kind:
     """The property that lists are sorted by unless they are asked otherwise."""
     navigations: dict[str, Navigation] = field(default_factory=dict)
     """Filled where both ends are known."""
+    inner: Mapping[str, Property] = field(default_factory=dict)
+    """What `$filter` takes of properties inside others, such as `status/errorCode`."""
 
     @property
     def odata_type(self) -> str:
