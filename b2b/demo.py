@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -141,6 +142,16 @@ def follow_address(app: Flask) -> None:
     finally:
         db.session.remove()
     _write(path, {**now, **{n: v for n, v in content.items() if n not in now}})
+
+
+def move_addresses(session: Session, folder: Path, before: str, after: str) -> None:
+    """Bring the demo's own applications from one address of this installation to another."""
+    path = folder / FILE_NAME
+    if before == after or not path.exists():
+        return
+    for one in json.loads(path.read_text()).get("applications", []):
+        if "path" in one:
+            _move(session, UUID(one["clientId"]), before, after)
 
 
 def _move(session: Session, app_id: UUID, before: str, after: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from b2b import backup, clock, links, operations
+from b2b import backup, clock, demo, links, operations
 from b2b.backup import Archive, BackupRefused
 from b2b.errors import N_, Conflict, Invalid, NotFound
 from b2b.models import (
@@ -87,6 +87,7 @@ def take(config: Mapping[str, Any], name: str) -> Snapshot:
         now=clock.now(),
         facts={
             "key_ids": links.keyring().ids,
+            "base_url": config["BASE_URL"],
             "offset": (clock.now() - clock.unmoved()) / timedelta(milliseconds=1),
         },
         progress=lambda _name, _rows: None,
@@ -115,6 +116,7 @@ def restore(config: Mapping[str, Any], session: Session, name: str) -> None:
     connection = session.connection()
     with closing(Archive(path)) as archive:
         offset = timedelta(milliseconds=float(archive.facts.get("offset", 0)))
+        address = str(archive.facts.get("base_url", config["BASE_URL"]))
         if connection.dialect.name == "postgresql":
             # Nobody writes meanwhile; whoever reads sees the one state or the other.
             names = ", ".join(f'"{one.name}"' for one in store.tables)
@@ -132,6 +134,7 @@ def restore(config: Mapping[str, Any], session: Session, name: str) -> None:
     if name == START:
         _as_sent(connection)
     session.expire_all()
+    demo.move_addresses(session, config["DATA_DIR"], address, config["BASE_URL"])
     behind = (clock.now() - clock.unmoved()) - offset
     if behind < timedelta(0):
         test_double.move_waiting(session, behind)

@@ -1,9 +1,11 @@
 """The test tools in the running program: web, worker and sink are processes of their own."""
 
+import asyncio
 import http.client
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -71,6 +73,25 @@ def test_connections_end_and_answers_come_late_whichever_process_is_asked(
     assert faults.hits(rule) == 4
 
 
+def test_microsofts_own_client_waits_as_it_is_told_and_tries_again(program: Program) -> None:
+    """clients.md: msgraph-sdk, unmodified"""
+    pytest.importorskip("msgraph")
+    from b2b.testing.sdk import graph_client
+
+    faults = Faults(program)
+    rule = faults.add("/v1.0/users", retry_after=1, times=1, method="GET")
+
+    async def names() -> list[str | None]:
+        found = await graph_client(program).users.get()
+        assert found is not None
+        return [user.display_name for user in found.value or ()]
+
+    begun = time.monotonic()
+    assert "Adele Vance" in asyncio.run(names())
+    assert time.monotonic() - begun >= 1
+    assert faults.hits(rule) == 1
+
+
 def test_a_snapshot_is_put_back_under_running_processes(program: Program) -> None:
     snapshots, mailbox = Snapshots(program), Mailbox(program)
     snapshots.take("before")
@@ -81,3 +102,16 @@ def test_a_snapshot_is_put_back_under_running_processes(program: Program) -> Non
         snapshots.restore("before")
         mailbox.clear()
     assert [line for line in program.log.splitlines() if '"levelname": "ERROR"' in line] == []
+
+
+def test_the_demo_put_back_has_the_address_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with Program(tmp_path) as first:
+        assert "/demo/projects/callback" in first.ask("GET", "/test-double/directory")
+    with Program(tmp_path) as moved:
+        moved.reset()
+        told = moved.ask("GET", "/test-double/directory")
+        assert f"{moved.base_url}/demo/projects/callback" in told
+        assert first.base_url not in told
