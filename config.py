@@ -84,6 +84,8 @@ class Config:
     """Where testers may release captured mail to, as smtp://user:password@host:587 or smtps://…
     Empty: nothing that was captured ever leaves.
     """
+    WEBHOOK_HOSTS: list[str] = field(default_factory=list)
+    """Hosts that webhooks of the inbox may call beside this machine, separated by spaces."""
     PRODUCTION: bool = False
     """Refuse what only suits a laptop: http, the demo, the sink, switched-off rate limits."""
     DEMO: bool = True

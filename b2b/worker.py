@@ -117,6 +117,9 @@ class Worker:
                 batch=self._app.config["DELIVERY_BATCH"],
                 lasting=timedelta(seconds=self._app.config["MAIL_LEASE"]),
             )
+            from b2b import inbox_webhooks  # the web's part knows this module
+
+            inbox_webhooks.start(self._app, self._stop)
             log.info("worker started", extra={"owner": self._owner})
             self._guarded(self._plan)
             while not self._stop.is_set():

@@ -4,6 +4,7 @@ from flask import Blueprint
 
 from b2b.web.inbox import (
     api,
+    api_hooks,
     mailpit,
     mailpit_chaos,
     mailpit_checks,
@@ -14,7 +15,15 @@ from b2b.web.inbox import (
     views,
 )
 
-_MORE = (mailpit_chaos, mailpit_checks, mailpit_events, mailpit_sending, mailpit_tags, views)
+_MORE = (
+    api_hooks,
+    mailpit_chaos,
+    mailpit_checks,
+    mailpit_events,
+    mailpit_sending,
+    mailpit_tags,
+    views,
+)
 """Imported for the routes that they add to the blueprints of the others."""
 
 

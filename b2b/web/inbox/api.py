@@ -42,48 +42,51 @@ WAIT = 10.0
 """Seconds that a wait lasts unless it says otherwise; at most live.MAX_WAIT."""
 
 
-class _Bad(Exception):
+class BadRequest(Exception):
     """400, and why."""
 
 
 # Answers -----------------------------------------------------------------------------------------
 
 
-def _answer(value: Any, status: int = 200) -> Response:
+def answer(value: Any, status: int = 200) -> Response:
+    """*value* as JSON."""
     return Response(live.as_bytes(value), status, mimetype="application/json")
 
 
-def _error(status: int, code: str, message: str, **more: Any) -> Response:
-    return _answer({"error": {"code": code, "message": message, **more}}, status)
+def error(status: int, code: str, message: str, **more: Any) -> Response:
+    """What is wrong, as JSON."""
+    return answer({"error": {"code": code, "message": message, **more}}, status)
 
 
-@bp.errorhandler(_Bad)
+@bp.errorhandler(BadRequest)
 @bp.errorhandler(BadMailbox)
-def _bad(error: Exception) -> ResponseReturnValue:
-    return _error(400, "BadRequest", str(error))
+def _bad(problem: Exception) -> ResponseReturnValue:
+    return error(400, "BadRequest", str(problem))
 
 
 @bp.errorhandler(BadQuery)
-def _bad_query(error: BadQuery) -> ResponseReturnValue:
-    return _error(400, "BadQuery", error.message, position=error.position)
+def _bad_query(problem: BadQuery) -> ResponseReturnValue:
+    return error(400, "BadQuery", problem.message, position=problem.position)
 
 
 @bp.errorhandler(HTTPException)
-def _http(error: HTTPException) -> ResponseReturnValue:
-    return _error(error.code or 500, error.name.replace(" ", ""), error.description or error.name)
+def _http(problem: HTTPException) -> ResponseReturnValue:
+    name = problem.name.replace(" ", "")
+    return error(problem.code or 500, name, problem.description or problem.name)
 
 
 @bp.errorhandler(StoreUnavailable)
 @bp.errorhandler(SQLAlchemyError)
-def _store_is_away(error: Exception) -> ResponseReturnValue:
-    log.error("the mail store does not answer", exc_info=error)
-    response = _error(503, "Unavailable", "The store of captured mail does not answer.")
+def _store_is_away(problem: Exception) -> ResponseReturnValue:
+    log.error("the mail store does not answer", exc_info=problem)
+    response = error(503, "Unavailable", "The store of captured mail does not answer.")
     response.headers["Retry-After"] = "5"
     return response
 
 
 def _not_found() -> Response:
-    return _error(404, "NotFound", "There is no such mail.")
+    return error(404, "NotFound", "There is no such mail.")
 
 
 # Mails as JSON -----------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ _PERSON = re.compile(r"[^\s@\"]*@[^\s@\"]+")
 def _said(name: str) -> str:
     value = request.args.get(name, "").strip()
     if '"' in value and name != "query":
-        raise _Bad(f"“{name}” holds a quotation mark.")
+        raise BadRequest(f"“{name}” holds a quotation mark.")
     return value
 
 
@@ -162,12 +165,12 @@ def _filters(*, instants: bool = True) -> str:
     if name := _said("mailbox"):
         mailbox = boxes.find(store(), name)
         if mailbox is None:
-            raise _Bad(f"There is no mailbox {name}.")
+            raise BadRequest(f"There is no mailbox {name}.")
         terms.append(mailbox.query)
     for name in ("to", "from"):
         if value := _said(name):
             if not _PERSON.fullmatch(value):
-                raise _Bad(f"“{name}” is an address, or @ and a domain.")
+                raise BadRequest(f"“{name}” is an address, or @ and a domain.")
             terms.append(f'{name}:"{value}"')
     for name in ("subject", "tag"):
         if value := _said(name):
@@ -187,7 +190,7 @@ def _instant(name: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(value.replace(" ", "+"))
     except ValueError:
-        raise _Bad(f"“{name}” is an instant such as 2026-11-21T09:30:00Z.") from None
+        raise BadRequest(f"“{name}” is an instant such as 2026-11-21T09:30:00Z.") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
@@ -198,7 +201,7 @@ def _seconds() -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= live.MAX_WAIT:
-        raise _Bad(f"“timeout” is a number of seconds, {live.MAX_WAIT:.0f} at most.")
+        raise BadRequest(f"“timeout” is a number of seconds, {live.MAX_WAIT:.0f} at most.")
     return seconds
 
 
@@ -207,15 +210,16 @@ def _count(name: str, otherwise: int, most: int) -> int:
     if not value:
         return otherwise
     if not re.fullmatch(r"[0-9]{1,18}", value):
-        raise _Bad(f"“{name}” is a number.")
+        raise BadRequest(f"“{name}” is a number.")
     return min(int(value), most)
 
 
-def _json() -> dict[str, Any]:
-    body = request.get_json(silent=True) if request.get_data() else {}
-    if not isinstance(body, dict):
-        raise _Bad("The body is not a JSON object.")
-    return body
+def body() -> dict[str, Any]:
+    """The request's JSON object; empty without one. Raises BadRequest."""
+    said = request.get_json(silent=True) if request.get_data() else {}
+    if not isinstance(said, dict):
+        raise BadRequest("The body is not a JSON object.")
+    return said
 
 
 # Lists -------------------------------------------------------------------------------------------
@@ -229,7 +233,7 @@ def list_messages() -> ResponseReturnValue:
     limit = max(_count("limit", 50, MOST), 1)
     page = store().list(_filters(), before=cursor, limit=limit)
     following = None if page.before is None else str(page.before)
-    return _answer({"messages": [summary(row) for row in page.messages], "next": following})
+    return answer({"messages": [summary(row) for row in page.messages], "next": following})
 
 
 @bp.delete("/messages")
@@ -238,8 +242,8 @@ def delete_messages() -> ResponseReturnValue:
     """Delete the mails that match every parameter; all of them only with ``all=true``."""
     query = _filters()
     if not query and _said("all") != "true":
-        raise _Bad("Say which mails, or all=true.")
-    return _answer({"deleted": store().delete(query=query) if query else store().delete()})
+        raise BadRequest("Say which mails, or all=true.")
+    return answer({"deleted": store().delete(query=query) if query else store().delete()})
 
 
 @bp.get("/messages/<string(length=22):message_id>")
@@ -252,7 +256,7 @@ def get_message(message_id: str) -> ResponseReturnValue:
         return _not_found()
     if _said("markRead") == "true":
         mark_read(row)
-    return _answer(whole(row, messages.read(source)))
+    return answer(whole(row, messages.read(source)))
 
 
 # Waiting -----------------------------------------------------------------------------------------
@@ -290,7 +294,7 @@ def none_came() -> ResponseReturnValue:
     before = _instant("before") or clock.now()
     ahead = (before - clock.now()).total_seconds()
     if ahead > live.MAX_WAIT:
-        raise _Bad(f"“before” is {live.MAX_WAIT:.0f} seconds ahead at most.")
+        raise BadRequest(f"“before” is {live.MAX_WAIT:.0f} seconds ahead at most.")
     query = f"{_filters(instants=False)} before:{_written(before)}"
     if at := _instant("after"):
         query += f" after:{_written(at)}"
@@ -342,12 +346,12 @@ def _mailbox(mailbox: Mailbox) -> dict[str, Any]:
 @public
 def make_mailbox() -> ResponseReturnValue:
     """A mailbox, with a domain of its own unless ``query`` says what belongs in it."""
-    body = _json()
-    name, query = body.get("name", ""), body.get("query", "")
+    said = body()
+    name, query = said.get("name", ""), said.get("query", "")
     if not isinstance(name, str) or not isinstance(query, str):
-        raise _Bad("name and query are texts.")
+        raise BadRequest("name and query are texts.")
     made = boxes.make(store(), name, query)
-    response = _answer(_mailbox(made), 201)
+    response = answer(_mailbox(made), 201)
     response.headers["Location"] = url_for(".get_mailbox", name=made.name)
     return response
 
@@ -356,7 +360,7 @@ def make_mailbox() -> ResponseReturnValue:
 @public
 def list_mailboxes() -> ResponseReturnValue:
     """All mailboxes, newest first."""
-    return _answer({"mailboxes": [_mailbox(one) for one in boxes.every(store())]})
+    return answer({"mailboxes": [_mailbox(one) for one in boxes.every(store())]})
 
 
 @bp.get("/mailboxes/<name>")
@@ -365,9 +369,9 @@ def get_mailbox(name: str) -> ResponseReturnValue:
     """One mailbox, with how many mails it holds and how many of them are unread."""
     mailbox = boxes.find(store(), name)
     if mailbox is None:
-        return _error(404, "NotFound", "There is no such mailbox.")
+        return error(404, "NotFound", "There is no such mailbox.")
     total, unread = store().count(mailbox.query)
-    return _answer(_mailbox(mailbox) | {"total": total, "unread": unread})
+    return answer(_mailbox(mailbox) | {"total": total, "unread": unread})
 
 
 @bp.delete("/mailboxes/<name>")
@@ -376,10 +380,10 @@ def delete_mailbox(name: str) -> ResponseReturnValue:
     """Delete a mailbox and the mails in it."""
     mailbox = boxes.find(store(), name)
     if mailbox is None:
-        return _error(404, "NotFound", "There is no such mailbox.")
+        return error(404, "NotFound", "There is no such mailbox.")
     deleted = store().delete(query=mailbox.query)
     boxes.remove(store(), name)
-    return _answer({"deleted": deleted})
+    return answer({"deleted": deleted})
 
 
 # What it can do ----------------------------------------------------------------------------------
@@ -389,4 +393,4 @@ def delete_mailbox(name: str) -> ResponseReturnValue:
 @public
 def openapi() -> ResponseReturnValue:
     """This interface as an OpenAPI 3.1 document."""
-    return _answer(document.build())
+    return answer(document.build())
