@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Playwright
 
+from tests import clients
 from tests.journeys.cloud import Cloud, Registrar
 from tests.journeys.people import Visitor
 from tests.journeys.program import Program
@@ -58,6 +59,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp("cloud")
     program = Program(folder, HTTPS="1")
     (folder / "instance").symlink_to(folder / "data")  # where the examples look
+    (folder / "node_modules").symlink_to(clients.FOLDER / "node_modules")
     try:
         yield Cloud(program.start())
     finally:

@@ -1,9 +1,12 @@
 """Official clients for Node, unmodified, against the running program over https (clients.md)."""
 
 import base64
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +25,7 @@ from tests import clients
 from tests.certificates import certificate
 from tests.journeys.client import Client
 from tests.journeys.cloud import ADELE, CALLBACK, Cloud, Registrar, middle_tier
+from tests.journeys.program import ROOT
 
 pytestmark = [
     pytest.mark.long,
@@ -31,6 +35,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:response_mode='form_post' is recommended"),
 ]
 
+EXAMPLES = re.findall(
+    r"^```js\n(.*?)^```", (ROOT / "docs" / "clients.md").read_text(), re.MULTILINE | re.DOTALL
+)
 GRAPH = "https://graph.microsoft.com"
 
 
@@ -220,3 +227,16 @@ def test_openid_client(cloud: Cloud, task: dict[str, Any]) -> None:
     assert found["password"]["sub"] == code["sub"]
     assert found["signOut"].startswith(f"{tenant}/oauth2/v2.0/logout?")
     assert found["unknownTenant"]["message"] == "unexpected HTTP response status code"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["msal-node", "azure-identity", "openid-client"])
+def test_the_examples_of_the_documentation_run(cloud: Cloud, example: str, tmp_path: Path) -> None:
+    """docs/clients.md, as it is printed, in a folder where the demo has been made"""
+    folder = Path(cloud.ca_file).parents[2]
+    program = folder / f"{tmp_path.name}.mjs"
+    program.write_text(example)
+    ran = subprocess.run(
+        [clients.NODE, program], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("eyJ"), ran.stdout
