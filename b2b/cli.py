@@ -124,9 +124,13 @@ def worker() -> None:
 
 @click.command()
 @click.option("--standalone", is_flag=True, help="With its inbox and API, without a directory.")
+@click.option("--check", is_flag=True, help="Say what in the store does not fit; exit status 1.")
+@click.option("--compact", is_flag=True, help="Give unused room back to the disk.")
 @plainly
-def sink(standalone: bool) -> None:
+def sink(standalone: bool, check: bool, compact: bool) -> None:
     """Run the mail sink alone."""
+    if check or compact:
+        sys.exit(_look_after_mail(check=check, compact=compact))
     if standalone:
         from b2b import standalone as alone
 
@@ -134,6 +138,25 @@ def sink(standalone: bool) -> None:
     from b2b import sink_process
 
     sink_process.serve(_ready_part("sink").config)
+
+
+def _look_after_mail(*, check: bool, compact: bool) -> int:
+    from b2b.sink import maintenance
+    from b2b.sink.store import Store
+
+    store = Store.open(current_app.config["MAIL_STORE_URL"])
+    try:
+        wrong = maintenance.faults_of(store) if check else []
+        for words in wrong:
+            click.echo(words)
+        if check and not wrong:
+            click.echo("The mail store is sound.")
+        if compact:
+            before, after = maintenance.compact(store)
+            click.echo(f"The mail store takes {after:,} bytes; it was {before:,}.")
+    finally:
+        store.close()
+    return 1 if wrong else 0
 
 
 @click.command()

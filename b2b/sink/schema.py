@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_MS = 5_000
 
+_NUMBERED = (
+    ("tags", "id"),
+    ("mail_changes", "number"),
+    ("refusals", "id"),
+    ("smtp_faults", "id"),
+    ("webhook_deliveries", "id"),
+)
+"""Columns that PostgreSQL numbers by itself."""
+
 WAL_PAGES = 8000
 """Pages of 4 KiB after which SQLite moves its log into the database: a page that changes with every
 commit is then written once where it would be written eight times with SQLite's own 1,000.
@@ -178,7 +187,17 @@ def clear(connection: Connection) -> None:
 
 
 def index_anew(connection: Connection) -> None:
-    """Fill the full-text index from the texts, where the database has one."""
+    """After rows were put in by their numbers: fill the full-text index from the texts, where the
+    database has one, and let new numbers follow the highest.
+    """
+    if connection.dialect.name == "postgresql":
+        for table, column in _NUMBERED:
+            connection.execute(
+                text(
+                    f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'),"
+                    f" (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)"
+                )
+            )
     if inspect(connection).has_table(FULL_TEXT):
         connection.execute(text(f"INSERT INTO {FULL_TEXT} ({FULL_TEXT}) VALUES ('rebuild')"))
 

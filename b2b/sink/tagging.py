@@ -32,7 +32,15 @@ def automatic(mail: Message) -> tuple[str, ...]:
         if found := _PLUS.search(person.address):
             listed.append(found[1])
     names = (clean_name(name) for name in listed)
-    return tuple({name.casefold(): name for name in names if name}.values())[:MAX_TAGS]
+    return tuple(_folded(name for name in names if name).values())[:MAX_TAGS]
+
+
+def _folded(names: Iterable[str]) -> dict[str, str]:
+    """Names by their folded form; the first of several spellings stays."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(name.casefold(), name)
+    return found
 
 
 def ids_of(connection: Connection, names: Iterable[str]) -> dict[str, int]:
@@ -40,7 +48,7 @@ def ids_of(connection: Connection, names: Iterable[str]) -> dict[str, int]:
 
     Names are taken as they are: see ``clean_name``.
     """
-    wanted = {name.casefold(): name for name in names}
+    wanted = _folded(names)
     known = select(tags.c.folded, tags.c.id).where(tags.c.folded.in_(wanted))
     found: dict[str, int] = {row.folded: row.id for row in connection.execute(known)}
     missing = [
@@ -54,7 +62,7 @@ def ids_of(connection: Connection, names: Iterable[str]) -> dict[str, int]:
 
 def attach(connection: Connection, names_by_key: Mapping[int, Iterable[str]]) -> None:
     """Give mails tags beside those they have, within a writing transaction."""
-    wanted = {key: {name.casefold(): name for name in names} for key, names in names_by_key.items()}
+    wanted = {key: _folded(names) for key, names in names_by_key.items()}
     wanted = {key: names for key, names in wanted.items() if names}
     if not wanted:
         return

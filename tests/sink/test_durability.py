@@ -85,6 +85,28 @@ def test_kill_9_in_the_middle_of_a_flood_loses_nothing_acknowledged(
     store.close()
 
 
+@pytest.mark.long
+def test_twenty_kills_lose_nothing_acknowledged(
+    start_process: Callable[[str], SinkProcess], tmp_path: Path
+) -> None:
+    """SMTP-5, REL-1: one store, killed and started again, each time behind other numbers."""
+    url = f"sqlite:///{tmp_path}/mail.sqlite3"
+    chance = random.Random(8)
+    kept: list[str] = []
+    for _ in range(20):
+        sink = start_process(url)
+        count = chance.randint(1, 60)
+        with Client(sink.port).greet() as client:
+            for number in range(count):
+                reply = client.mail(f"Subject: {number}\r\n\r\n".encode())
+                kept.append(reply.rpartition(" ")[2])
+            sink.process.kill()
+            sink.process.wait()
+    store = Store.open(url)
+    assert [mail.id for mail in store.list(limit=2_000).messages] == kept[::-1]
+    store.close()
+
+
 @pytest.fixture
 def room() -> Iterator[dict[str, int]]:
     """How many pages a SQLite database of this process may have, to be changed at any time."""
