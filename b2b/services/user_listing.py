@@ -128,13 +128,17 @@ def is_deleted(number: int) -> bool:
 def ensure_facets(session: Session, tenant_id: UUID, facets: Iterable[int]) -> None:
     """Remember that *facets* occur in the tenant; a no-op for those known already."""
     connection = session.connection()
+    # What this session has made may still be undone, by itself or with a savepoint.
+    made: set[tuple[UUID, int]] = session.info.setdefault("made_facets", set())
     for number in facets:
         if (tenant_id, number) in _known_facets:
             continue
         done = connection.execute(
             _INSERT_FACET[connection.dialect.name], {"tenant_id": tenant_id, "facet": number}
         )
-        if not done.rowcount:
+        if done.rowcount:
+            made.add((tenant_id, number))
+        elif (tenant_id, number) not in made:
             # Committed before, and facets are never taken away: no need to ask again.
             _known_facets.add((tenant_id, number))
 
