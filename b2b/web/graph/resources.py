@@ -43,8 +43,8 @@ class Filter:
     indexed: bool = False
     """Whether an index leads from the folded value, or its beginning, to the row."""
     has: Callable[[Any, str, Any], ColumnElement[bool]] | None = None
-    """For collections: whether the row of this model holds an element; arguments operator and
-    value. The path behind the variable comes before the operator, as in `issuer eq`.
+    """For collections: whether the row holds what a Lambda describes, or anything at all for None.
+    It is given the compiler, whose `element` reads the comparisons inside, and the quantifier.
     """
 
 
