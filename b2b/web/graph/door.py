@@ -4,7 +4,7 @@ envelope. Never a page, never a trace (threats.md, API-1 to API-6).
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ from b2b.services.invitees import InvalidAddresses
 from b2b.services.tokens import Access
 from b2b.web import context, headers
 from b2b.web.context import public
-from b2b.web.graph import bodies, calls
+from b2b.web.graph import bodies, calls, metadata, openapi
 from b2b.web.graph.calls import Answer, Call, GraphError, Route, bad, missing
 from b2b.web.graph.odata import Malformed
 
@@ -47,6 +47,9 @@ def serve(version: str, path: str = "") -> ResponseReturnValue:
     """Every request to Graph; no cookie counts here."""
     if request.method == "OPTIONS":
         return _preflight()
+    told = DESCRIPTIONS.get(path.strip("/"))
+    if told is not None and request.method in ("GET", "HEAD"):
+        return _response(told(version))
     call = _opened(version, path)
     made, keys = calls.resolve(call.method, path)
     call.params = keys
@@ -54,6 +57,12 @@ def serve(version: str, path: str = "") -> ResponseReturnValue:
 
 
 csrf.exempt(serve)
+
+DESCRIPTIONS: dict[str, Callable[[str], Answer]] = {
+    "$metadata": metadata.answer,
+    openapi.PATH: openapi.answer,
+}
+"""What this Graph says of itself to everybody, by path."""
 
 
 def register(app: Flask) -> None:

@@ -66,9 +66,13 @@ GRANT = resources.kind(
     returns="Collection(oAuth2PermissionGrant)",
 )
 def list_grants(call: Call) -> Answer:
-    """What programs may do in people's name; of somebody, or of one program."""
-    seeing.require_directory(call)
+    """What programs may do in people's name; of somebody, or of one program.
+
+    Guests see what is for everybody and for themselves (groups-apps-roles.md, section 5).
+    """
     conditions = [PermissionGrant.tenant_id == call.actor.tenant_id]
+    if not seeing.sees_directory(call):
+        conditions.append(PermissionGrant.principal_id.in_([EVERYBODY, call.actor.user_id]))
     if "principal" in call.params:
         conditions.append(PermissionGrant.client_id == principal_meant(call).id)
     elif "user" in call.params or call.path.lower().startswith("me/"):
@@ -84,8 +88,9 @@ def list_grants(call: Call) -> Answer:
 )
 def get_grant(call: Call) -> Answer:
     """One grant."""
-    seeing.require_directory(call)
     found = consent.one_grant(call.session, call.actor, call.id("grant"))
+    if found.principal_id not in (EVERYBODY, call.actor.user_id):
+        seeing.require_directory(call)
     return listing.entity(call, GRANT, found)
 
 

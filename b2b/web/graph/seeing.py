@@ -5,9 +5,14 @@ from b2b.services.permissions import Action
 from b2b.web.graph.calls import Call, denied
 
 
+def sees_directory(call: Call) -> bool:
+    """Whether whoever asks is more than a guest without a role."""
+    return call.actor.user_id is None or permissions.allows(call.actor, Action.READ_DIRECTORY)
+
+
 def require_directory(call: Call) -> None:
     """Raise GraphError (403) for guests without a role, who list nothing (API-4)."""
-    if call.actor.user_id is not None and not permissions.allows(call.actor, Action.READ_DIRECTORY):
+    if not sees_directory(call):
         raise denied("Guests cannot list the applications of this organisation.")
 
 
