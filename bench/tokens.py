@@ -94,6 +94,6 @@ def _measure(folder: Path) -> list[Result]:
 
 
 def _logged(folder: Path) -> int:
-    with sqlite3.connect(next(folder.glob("*.sqlite3"))) as database:
+    with sqlite3.connect(folder / "directory.sqlite3") as database:
         [(count,)] = database.execute("SELECT count(*) FROM sign_ins WHERE method = 'program'")
     return int(count)
