@@ -281,13 +281,7 @@ def listing(
     *after* and *before* are cursors `(key, id)` of an earlier page. Raises Denied.
     """
     permissions.require(actor, Action.READ_DIRECTORY)
-    numbers = [
-        number
-        for number in session.scalars(
-            select(UserFacet.facet).where(UserFacet.tenant_id == actor.tenant_id)
-        )
-        if filters.admits(number)
-    ]
+    numbers = _admitted(session, actor, filters)
     if not numbers:
         return Page(rows=[], total=0)
     typed = search_words(filters.search)
@@ -316,6 +310,22 @@ def listing(
         )
     }
     return replace(found, rows=[people[row.id] for row in found.rows if row.id in people])
+
+
+def total(session: Session, actor: Actor, filters: Filters) -> int | None:
+    """How many a list without a search holds; None beyond COUNTED_TO. Raises Denied."""
+    permissions.require(actor, Action.READ_DIRECTORY)
+    numbers = _admitted(session, actor, filters)
+    if not numbers:
+        return 0
+    few = _by_name(actor.tenant_id, numbers).limit(paging.COUNTED_TO + 1).subquery()
+    found = session.execute(select(func.count()).select_from(few)).scalar_one()
+    return found if found <= paging.COUNTED_TO else None
+
+
+def _admitted(session: Session, actor: Actor, filters: Filters) -> list[int]:
+    """The facets of the tenant whose people pass."""
+    return [number for number in facets_in(session, actor.tenant_id) if filters.admits(number)]
 
 
 def _by_name(tenant_id: UUID, numbers: list[int]) -> Select[str, UUID]:

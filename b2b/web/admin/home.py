@@ -33,10 +33,7 @@ def home() -> ResponseReturnValue:
         "waiting": Filters(state=ExternalUserState.PENDING_ACCEPTANCE, enabled=True),
         "blocked": Filters(enabled=False),
     }
-    totals = {
-        name: user_listing.listing(session, who, filters, limit=1).total
-        for name, filters in kinds.items()
-    }
+    totals = {name: user_listing.total(session, who, filters) for name, filters in kinds.items()}
     states = (InvitationState.EXPIRED, InvitationState.FAILED)
     stopped = {
         str(state): invitation_listing.listing(
