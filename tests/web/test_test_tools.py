@@ -87,25 +87,24 @@ def test_there_are_no_test_tools_where_others_could_reach_them(
         db.engine.dispose()
 
 
-@pytest.mark.parametrize(
-    ("options", "status"),
-    [
-        ({"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}, 404),
-        ({"headers": {"X-Forwarded-For": "192.0.2.7"}}, 404),
-        ({"headers": {"Sec-Fetch-Site": "cross-site"}}, 403),
-        ({"headers": {"Origin": "https://elsewhere.example"}}, 403),
-        ({"data": "{}", "content_type": "text/plain"}, 415),
-        ({"data": {"days": "31"}}, 415),
-        ({"base_url": "http://elsewhere.example"}, 400),
-    ],
-)
-def test_a_page_elsewhere_cannot_use_them(
-    client: FlaskClient, tools: Tools, options: dict[str, Any], status: int
-) -> None:
+STRANGERS: list[tuple[dict[str, Any], int]] = [
+    ({"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}, 404),
+    ({"headers": {"X-Forwarded-For": "192.0.2.7"}}, 404),
+    ({"headers": {"Sec-Fetch-Site": "cross-site"}}, 403),
+    ({"headers": {"Origin": "https://elsewhere.example"}}, 403),
+    ({"data": "{}", "content_type": "text/plain"}, 415),
+    ({"data": {"days": "31"}}, 415),
+    ({"base_url": "http://elsewhere.example"}, 400),
+]
+
+
+def test_a_page_elsewhere_cannot_use_them(client: FlaskClient, tools: Tools) -> None:
     """SES-3: no form, script or name of another site moves anything; nor another machine."""
-    sent = {"json": {"days": 31}, **options} if "data" not in options else options
-    assert client.post("/test-double/clock/advance", **sent).status_code == status
-    assert tools("GET", "/clock")["offsetSeconds"] == 0
+    for options, status in STRANGERS:
+        sent = {"json": {"days": 31}, **options} if "data" not in options else options
+        response = client.post("/test-double/clock/advance", **sent)
+        assert response.status_code == status, options
+        assert tools("GET", "/clock")["offsetSeconds"] == 0
 
 
 # The clock ---------------------------------------------------------------------------------------
@@ -149,41 +148,40 @@ def test_the_clock_is_set_to_an_instant_and_says_so_on_every_page(
     assert "Test clock: 01:30:00 behind." in client.get("/signin").get_data(as_text=True)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "field"),
-    [
-        ("POST", "/clock/advance", {}, "days"),
-        ("POST", "/clock/advance", {"days": "31"}, "days"),
-        ("POST", "/clock/advance", {"days": True}, "days"),
-        ("POST", "/clock/advance", {"weeks": 1}, "weeks"),
-        ("POST", "/clock/advance", {"days": 36500}, "offset"),
-        ("PUT", "/clock", {"now": "tomorrow"}, "now"),
-        ("PUT", "/clock", {"now": "2027-01-31T09:00:00"}, "now"),
-        ("PUT", "/clock", {}, "now"),
-        ("PUT", "/visibility", {}, "seconds"),
-        ("PUT", "/visibility", {"seconds": -1}, "seconds"),
-        ("POST", "/faults", {}, "path"),
-        ("POST", "/faults", {"path": "v1.0"}, "path"),
-        ("POST", "/faults", {"path": "/test-double/clock"}, "path"),
-        ("POST", "/faults", {"path": "/", "kind": "flood"}, "kind"),
-        ("POST", "/faults", {"path": "/", "kind": "latency"}, "latencySeconds"),
-        ("POST", "/faults", {"path": "/", "latencySeconds": 1e9}, "latencySeconds"),
-        ("POST", "/faults", {"path": "/", "status": 200}, "status"),
-        ("POST", "/faults", {"path": "/", "kind": "drop", "status": 500}, "status"),
-        ("POST", "/faults", {"path": "/", "share": 0}, "share"),
-        ("POST", "/faults", {"path": "/", "share": 1.5}, "share"),
-        ("POST", "/faults", {"path": "/", "method": "FETCH"}, "method"),
-        ("POST", "/faults", {"path": "/", "retryAfter": -1}, "retryAfter"),
-        ("POST", "/faults", {"path": "/", "times": 0}, "times"),
-        ("PUT", "/snapshots/..", {}, "name"),
-        ("POST", "/passcode", {"address": "nobody"}, "address"),
-        ("POST", "/session", {"tenant": "nowhere.example", "user": "x"}, "tenant"),
-    ],
-)
-def test_what_cannot_be_is_refused_by_name(
-    tools: Tools, method: str, path: str, body: dict[str, Any], field: str
-) -> None:
-    assert tools(method, path, 400, **body)["error"]["field"] == field
+REFUSALS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("POST", "/clock/advance", {}, "days"),
+    ("POST", "/clock/advance", {"days": "31"}, "days"),
+    ("POST", "/clock/advance", {"days": True}, "days"),
+    ("POST", "/clock/advance", {"weeks": 1}, "weeks"),
+    ("POST", "/clock/advance", {"days": 36500}, "offset"),
+    ("PUT", "/clock", {"now": "tomorrow"}, "now"),
+    ("PUT", "/clock", {"now": "2027-01-31T09:00:00"}, "now"),
+    ("PUT", "/clock", {}, "now"),
+    ("PUT", "/visibility", {}, "seconds"),
+    ("PUT", "/visibility", {"seconds": -1}, "seconds"),
+    ("POST", "/faults", {}, "path"),
+    ("POST", "/faults", {"path": "v1.0"}, "path"),
+    ("POST", "/faults", {"path": "/test-double/clock"}, "path"),
+    ("POST", "/faults", {"path": "/", "kind": "flood"}, "kind"),
+    ("POST", "/faults", {"path": "/", "kind": "latency"}, "latencySeconds"),
+    ("POST", "/faults", {"path": "/", "latencySeconds": 1e9}, "latencySeconds"),
+    ("POST", "/faults", {"path": "/", "status": 200}, "status"),
+    ("POST", "/faults", {"path": "/", "kind": "drop", "status": 500}, "status"),
+    ("POST", "/faults", {"path": "/", "share": 0}, "share"),
+    ("POST", "/faults", {"path": "/", "share": 1.5}, "share"),
+    ("POST", "/faults", {"path": "/", "method": "FETCH"}, "method"),
+    ("POST", "/faults", {"path": "/", "retryAfter": -1}, "retryAfter"),
+    ("POST", "/faults", {"path": "/", "times": 0}, "times"),
+    ("PUT", "/snapshots/..", {}, "name"),
+    ("POST", "/passcode", {"address": "nobody"}, "address"),
+    ("POST", "/session", {"tenant": "nowhere.example", "user": "x"}, "tenant"),
+]
+
+
+def test_what_cannot_be_is_refused_by_name(tools: Tools) -> None:
+    for method, path, body, field in REFUSALS:
+        told = tools(method, path, 400, **body)["error"]
+        assert told["field"] == field, (method, path, body, told)
 
 
 def test_leases_last_as_long_in_real_time_and_waiting_mail_does_not_stay_in_the_future(
