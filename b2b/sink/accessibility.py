@@ -4,7 +4,6 @@ Everything is read off the markup; nothing is rendered and nothing is fetched. S
 nothing is a good sign and no proof.
 """
 
-import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,7 +89,7 @@ class _Reader:
     def _take(self, token: tokens.Token) -> None:
         if token.kind == "text":
             if self._link:
-                self._link[1].append(html.unescape(token.text))
+                self._link[1].append(tokens.unescape(token.text))
         elif token.kind == "style":
             sheet = token.text.lower()
             self.knows_dark |= "prefers-color-scheme" in sheet or "color-scheme" in sheet

@@ -6,14 +6,13 @@ input, comes first and writes the same markup balanced and of bounded depth; tex
 from its tokens directly.
 """
 
-import html
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 import nh3
 
-from b2b.sink.tokens import BLOCKS, attributes, balanced, tokens
+from b2b.sink.tokens import BLOCKS, attributes, balanced, tokens, unescape
 
 MAX_LINKS = 500
 
@@ -190,7 +189,7 @@ def read(markup: str) -> tuple[str, list[Link]]:
 
     for token in tokens(markup):
         if token.kind == "text":
-            pieces.append(re.sub(r"\s+", " ", html.unescape(token.text)))
+            pieces.append(re.sub(r"\s+", " ", unescape(token.text)))
         elif token.name == "a":
             close()
             if token.kind == "open":

@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 MAX_DEPTH = 100
 MAX_ATTRIBUTE_CHARS = 4_096
 
+_ENDLESS = re.compile(r"&#[0-9]{9,};?")
+
 BLOCKS = frozenset(
     (
         *(
@@ -122,11 +124,19 @@ def tokens(markup: str) -> Iterator[Token]:
             yield Token("open", name, match["inside"])
 
 
+def unescape(text: str) -> str:
+    """``html.unescape`` for any text: it raises at a reference of thousands of digits."""
+    try:
+        return html.unescape(text)
+    except ValueError:
+        return html.unescape(_ENDLESS.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
 def attributes(inside: str) -> dict[str, str]:
     """The attributes of an opening tag by lower-case name; the first of a name wins."""
     found: dict[str, str] = {}
     for name, double, single, bare in _ATTRIBUTE.findall(inside):
-        found.setdefault(name.lower(), html.unescape(double or single or bare))
+        found.setdefault(name.lower(), unescape(double or single or bare))
     return found
 
 
