@@ -375,7 +375,7 @@ def _between(tree: Condition, kind: Kind) -> tuple[datetime | None, datetime | N
         at = part.value.value
         if not isinstance(at, datetime):
             continue
-        if part.operator in ("ge", "gt", "eq"):
+        if part.operator in ("ge", "gt", "eq") and at > _FIRST:
             since.append(at)
         if part.operator in ("le", "lt", "eq") and at < _LAST:
             until.append(at + _INSTANT)
@@ -383,6 +383,7 @@ def _between(tree: Condition, kind: Kind) -> tuple[datetime | None, datetime | N
 
 
 _INSTANT = timedelta(microseconds=1)
+_FIRST = datetime(1971, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 

@@ -4,8 +4,12 @@ section 2).
 
 from uuid import UUID, uuid4
 
+from b2b import worker
+from b2b.models import Audience, Role
+from b2b.services import app_registrations
+from b2b.services.app_registrations import Facts
 from tests import factories
-from tests.cast import Cast
+from tests.cast import Cast, acting
 from tests.web.graph.conftest import EVENTUAL, Graph, World
 
 ROLE = {
@@ -182,35 +186,17 @@ def test_an_application_of_others_is_taken_in_if_it_is_open(
     world: World, daemon: Graph, cast: Cast
 ) -> None:
     """ADM-3"""
-    from b2b.models import Audience
-    from b2b.services import app_registrations
-    from tests.cast import acting
-
-    with world.app.app_context():
-        from b2b import worker
-
-        with worker.transaction() as session:
-            otto = acting(session, cast.contoso, cast.otto, world.clock.now)
-            factories.give_role(
-                session, cast.contoso, cast.otto, app_registrations_role(), world.clock.now
-            )
-            otto = acting(session, cast.contoso, cast.otto, world.clock.now)
-            facts = app_registrations.Facts
-            shared = app_registrations.register(
-                session, otto, "Shared", facts(audience=Audience.ORGANISATIONS)
-            ).registration.app_id
-            own = app_registrations.register(session, otto, "Own").registration.app_id
+    with world.app.app_context(), worker.transaction() as session:
+        now = world.clock.now
+        factories.give_role(session, cast.contoso, cast.otto, Role.APPLICATION_ADMINISTRATOR, now)
+        otto = acting(session, cast.contoso, cast.otto, now)
+        open_ = Facts(audience=Audience.ORGANISATIONS)
+        shared = app_registrations.register(session, otto, "Shared", open_).registration.app_id
+        own = app_registrations.register(session, otto, "Own").registration.app_id
     daemon.post("servicePrincipals", {"appId": str(own)}, status=400)
     made = daemon.post("servicePrincipals", {"appId": str(shared)})
     assert made["appOwnerOrganizationId"] == str(cast.contoso)
     daemon.post("servicePrincipals", {"appId": str(shared)}, status=409)
-
-
-def app_registrations_role() -> object:
-    """The role that registers applications."""
-    from b2b.models import Role
-
-    return Role.APPLICATION_ADMINISTRATOR
 
 
 def test_people_and_groups_are_assigned_in_a_role_and_by_default(daemon: Graph, cast: Cast) -> None:
