@@ -5,6 +5,7 @@
 import asyncio
 import io
 import json
+import ssl
 import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -64,12 +65,18 @@ def play(cloud: Cloud, story: Story[T], kind: str = "daemon") -> T:
 
 
 async def _played(cloud: Cloud, story: Story[T], credential: ClientSecretCredential) -> T:
-    async with httpx.AsyncClient() as connections:
+    # The SDK puts its own transport around this one, and never closes it.
+    transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=cloud.ca_file))
+    try:
+        connections = GraphClientFactory.create_with_default_middleware(
+            client=httpx.AsyncClient(transport=transport)
+        )
         provider = AzureIdentityAuthenticationProvider(credential, scopes=[SCOPE])
-        factory = GraphClientFactory.create_with_default_middleware(client=connections)
-        adapter = GraphRequestAdapter(provider, client=factory)
+        adapter = GraphRequestAdapter(provider, client=connections)
         adapter.base_url = f"{cloud.base}/v1.0"
         return await story(GraphServiceClient(request_adapter=adapter))
+    finally:
+        await transport.aclose()
 
 
 @pytest.fixture(scope="module")
