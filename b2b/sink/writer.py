@@ -35,12 +35,6 @@ QUIET = 0.02
 INDEX_EVERY = 1.0
 """Under a steady flood a slice is indexed at least this often, in seconds."""
 
-CROWD = 3
-GATHER = 0.0008
-"""Seconds that a batch is waited for where the last one had mails of a crowd: fewer commits and
-fewer changes between the threads let more mails through. A sender alone never waits.
-"""
-
 ASK_EVERY = 0.1
 """Seconds between looks at whether the rules for faults have changed."""
 
@@ -94,7 +88,6 @@ class Writer:
         self._unindexed = True
         self._indexed_at = self._asked_at = self._tidied_at = 0.0
         self._faults_version = -1
-        self._crowd = 0  # mails of the last batch
 
     def start(self) -> None:
         """Begin to write, for the event loop that this is called in."""
@@ -139,8 +132,6 @@ class Writer:
 
     def _next_batch(self) -> list[_Item]:
         """Whatever waits, up to a batch; waits itself until something else is due."""
-        if self._crowd >= CROWD and self._queue.qsize() < self._crowd:
-            time.sleep(GATHER)
         batch: list[_Item] = []
         size = 0
         while len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
@@ -153,7 +144,6 @@ class Writer:
                 break
             batch.append(item)
             size += len(item[0].source)
-        self._crowd = len(batch)
         return batch
 
     def _write(self, batch: list[_Item]) -> None:
