@@ -565,7 +565,8 @@ def _check_logout(url: str) -> None:
     try:
         _check_redirect(url, Platform.WEB)
     except Invalid as error:
-        raise Invalid("logout_url", error.template, **error.values) from error
+        error.field = "logout_url"
+        raise
 
 
 def _check_redirect(uri: str, platform: Platform) -> None:

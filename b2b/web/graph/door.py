@@ -12,7 +12,7 @@ from uuid import UUID
 
 from flask import Blueprint, Flask, Response, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
@@ -364,12 +364,13 @@ def _http(error: HTTPException) -> ResponseReturnValue:
 
 
 @bp.errorhandler(DBAPIError)
-def _database(error: DBAPIError) -> ResponseReturnValue:
+@bp.errorhandler(PendingRollbackError)
+def _database(error: DBAPIError | PendingRollbackError) -> ResponseReturnValue:
     db.session.rollback()
     full, busy = database.is_full(error), database.is_busy(error) or database.is_conflict(error)
     if not full and not busy:
         return _fault(error)
-    log.warning("the database is %s", "full" if full else "busy", extra={"error": str(error.orig)})
+    log.warning("the database is %s", "full" if full else "busy", extra={"error": str(error)[:500]})
     found = GraphError(
         503,
         "ServiceUnavailable",
