@@ -76,6 +76,15 @@ _ICONS: dict[str, tuple[str, str]] = {
     Activity.WITHDRAW_CONSENT: ("ban", ""),
     Activity.GIVE_PERMISSION: ("shield", "accent"),
     Activity.TAKE_PERMISSION: ("shield", ""),
+    Activity.CONVERT: N_("Made an external user"),
+    Activity.REMOVE_SPONSOR: N_("Sponsor taken away"),
+    Activity.SET_MANAGER: N_("Given a manager"),
+    Activity.REMOVE_MANAGER: N_("Manager taken away"),
+    Activity.CHANGE_LICENSE: N_("Licences changed"),
+    Activity.RESET_PASSWORD: N_("Password reset"),
+    Activity.DELETE_GROUP: N_("Group deleted"),
+    Activity.RESTORE_GROUP: N_("Group restored"),
+    Activity.HARD_DELETE_GROUP: N_("Group deleted for good"),
     Activity.REUSED_TOKEN: ("shield", "bad"),
 }
 
@@ -160,6 +169,15 @@ _ACTIVITIES: dict[str, str] = {
     Activity.WITHDRAW_CONSENT: N_("Consent to an application withdrawn"),
     Activity.GIVE_PERMISSION: N_("Application given a permission"),
     Activity.TAKE_PERMISSION: N_("Permission taken from an application"),
+    Activity.CONVERT: N_("Made an external user"),
+    Activity.REMOVE_SPONSOR: N_("Sponsor taken away"),
+    Activity.SET_MANAGER: N_("Given a manager"),
+    Activity.REMOVE_MANAGER: N_("Manager taken away"),
+    Activity.CHANGE_LICENSE: N_("Licences changed"),
+    Activity.RESET_PASSWORD: N_("Password reset"),
+    Activity.DELETE_GROUP: N_("Group deleted"),
+    Activity.RESTORE_GROUP: N_("Group restored"),
+    Activity.HARD_DELETE_GROUP: N_("Group deleted for good"),
     Activity.REUSED_TOKEN: N_("Refresh token used twice: the sign-in was ended"),
 }
 
