@@ -38,7 +38,9 @@ class _Compiled:
         names = list(compiled.positiontup or compiled.binds)
         self.binds = [(name, _into(compiled.binds[name].type, dialect)) for name in names]
         self.constants = {
-            name: bind.value for name, bind in compiled.binds.items() if bind.value is not None
+            name: bind.value
+            for name, bind in compiled.binds.items()
+            if bind.value is not None and not bind.required
         }
         columns = getattr(statement, "exported_columns", {})
         row: Any = namedtuple("Row", list(columns.keys()), rename=True)  # type: ignore[misc]
