@@ -578,8 +578,6 @@ class Store:
                 connection.execute(select(mailbox.c.one).with_for_update())
             yield connection
 
-    _reading, _writing = reading, writing
-
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
         if self._turn is None:

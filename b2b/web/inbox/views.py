@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 
 from b2b.errors import NotFound
-from b2b.sink import boxes, transcripts
+from b2b.sink import boxes, refusals, transcripts
 from b2b.sink import headers as fields
 from b2b.sink import message as messages
 from b2b.web.context import public
@@ -150,7 +150,7 @@ def compare() -> ResponseReturnValue:
 def refused() -> ResponseReturnValue:
     """Mail that the sink did not take, and why."""
     return render_template(
-        "inbox/refused.html", listing=listing(), refused=transcripts.refused(store())
+        "inbox/refused.html", listing=listing(), refused=refusals.newest(store())
     )
 
 
@@ -158,7 +158,7 @@ def refused() -> ResponseReturnValue:
 @public
 def one_refused(number: int) -> ResponseReturnValue:
     """One mail that was not taken: what was said, and its beginning."""
-    one = transcripts.one_refused(store(), number)
+    one = refusals.get(store(), number)
     if one is None:
         raise NotFound()
     source = fields.to_text(one.source) if one.source else ""
