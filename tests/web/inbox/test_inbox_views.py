@@ -100,6 +100,12 @@ def test_headers_are_explained(browser: Browser, mails: Mails) -> None:
     assert "What the list shows." in page.text
 
 
+def test_a_header_that_nobody_knows_is_shown_without_words(browser: Browser, mails: Mails) -> None:
+    page = browser.get(f"/mail/{mails.one(X_Our_Own='left as it is')}?tab=headers")
+    assert "X-Our-Own" in page.text
+    assert "left as it is" in page.text
+
+
 def test_the_smtp_log_is_shown_as_text(browser: Browser, mails: Mails) -> None:
     said = "S: 220 ready\nC: EHLO <script>\n"
     arrival = Arrival("a@b.example", ("c@d.example",), letter(), conversation=said)
