@@ -146,7 +146,7 @@ class TestMaintenance:
         store.delete(query="-subject:1")
         assert maintenance.faults_of(store) == []
         before, after = maintenance.compact(store)
-        assert after <= before
+        assert after <= before * 1.02  # PostgreSQL adds a map of what is free
         assert maintenance.faults_of(store) == []
         assert store.count("many")[0] == store.counters().total
 
