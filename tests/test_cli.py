@@ -398,6 +398,7 @@ def test_sigterm_ends_everything_with_status_0_and_frees_the_ports(
             probe.bind(("127.0.0.1", int(environment[setting])))
 
 
+@pytest.mark.long
 def test_reset_asks_and_then_empties_the_installation(environment: dict[str, str]) -> None:
     assert flask(environment, *INIT).returncode == 0
     data = Path(environment["DATA_DIR"])

@@ -85,6 +85,8 @@ def newest(store: "Store", *, limit: int = 50) -> list[Refusal]:
 
 def get(store: "Store", refusal_id: int) -> Refusal | None:
     """One refusal with what is kept of its source, or None."""
+    if not 0 < refusal_id < 1 << 63:
+        return None
     with store.reading() as connection:
         row = connection.execute(select(refusals).where(refusals.c.id == refusal_id)).mappings()
         found = row.one_or_none()

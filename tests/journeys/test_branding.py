@@ -24,7 +24,7 @@ def logo(folder: Path, colour: str) -> Path:
     return out
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_branding_then_blocking(program: Program, enter: Enter, tmp_path: Path, theme: str) -> None:
     """mail.md, 1 and 5, by keyboardable pages without a fault that axe finds"""
     john = enter("John", color_scheme=theme)

@@ -8,6 +8,7 @@ import json
 import ssl
 import warnings
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import httpx
@@ -58,10 +59,14 @@ Story = Callable[["GraphServiceClient"], Coroutine[Any, Any, T]]
 def play(cloud: Cloud, story: Story[T], kind: str = "daemon") -> T:
     """Run one story with the SDK, pointed here as clients.md says; it is asynchronous."""
     app = cloud.app(kind)
-    with ClientSecretCredential(
-        app["tenantId"], app["appId"], app["clientSecret"], **cloud.azure()
-    ) as credential:
-        return asyncio.run(_played(cloud, story, credential))
+    # A thread of its own: a browser of another test may have a loop in this one.
+    with (
+        ClientSecretCredential(
+            app["tenantId"], app["appId"], app["clientSecret"], **cloud.azure()
+        ) as credential,
+        ThreadPoolExecutor(1) as apart,
+    ):
+        return apart.submit(asyncio.run, _played(cloud, story, credential)).result(120)
 
 
 async def _played(cloud: Cloud, story: Story[T], credential: ClientSecretCredential) -> T:

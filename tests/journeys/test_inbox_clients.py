@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.long, pytest.mark.usefixtures("tmp_path")]
 
 @pytest.fixture(scope="module")
 def mailer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    running = Program(tmp_path_factory.mktemp("inbox")).start()
+    running = Program(tmp_path_factory.mktemp("inbox"), DEMO="0").start()
     until(lambda: not is_free(int(running.settings["SMTP_PORT"])))
     yield running
     running.stop()
@@ -94,7 +94,7 @@ def test_a_mail(mailpit_inbox):
     mail = mailpit_inbox.wait_for_message(subject="Get started")
     assert mail.code() == "482917"
     assert mail.link() == "https://woodgrove.example/start"
-    assert mail.check_links().ok
+    assert mail.check_links().errors == 0
     assert len(mailpit_inbox.messages()) == 1
 
 

@@ -123,6 +123,7 @@ def test_only_the_link_is_made_and_passed_on(
     assert program.mails(SAM) == []
 
 
+@pytest.mark.long
 def test_an_owner_invites_to_his_group_and_application_and_keeps_them(
     program: Program, enter: Enter
 ) -> None:

@@ -29,7 +29,8 @@ PUBLIC = {
     "setup.start",
     "sign_in.address", "sign_in.password", "sign_in.send_code", "sign_in.code",
     "sign_in.account", "sign_in.keep_code", "sign_in.sign_out", "sign_in.signed_out",
-    "sign_in.language", "sign_in.organisation", "sign_in.other_way", "account.left",
+    "sign_in.language", "sign_in.organisation", "sign_in.other_way", "sign_in.switch",
+    "account.left",
     "redeem.landing", "redeem.inner", "redeem.start", "redeem.switch", "redeem.review",
     "redeem.accept", "redeem.decline", "redeem.declined", "redeem.ask",
     "my_apps.index", "my_apps.of_domain", "my_apps.switch",
@@ -67,6 +68,9 @@ FROM_ANYWHERE = {
 """Scripts of other sites may post there: no cookie counts (threats.md, OIDC-9)."""
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
+WAITING = {"inbox_api.events"}
+"""Answers 503 where the server, as the tests' client, gives no connection away."""
+
 
 def rules(app: Flask, method: str, *, rooms: set[str] | None = None) -> list[Rule]:
     return [
@@ -87,6 +91,7 @@ def address_of(rule: Rule, **values: Any) -> str:
         "part_id": "1",
         "version": "v1.0",
         "path": "users",
+        "state": "read",
     }
     filled = {name: values.get(name, nobody.get(name, uuid4())) for name in rule.arguments}
     _, path = rule.build(filled) or ("", "")
@@ -201,7 +206,7 @@ def test_every_page_carries_the_headers_for_a_stranger(app: Flask, cast: Cast) -
     client = app.test_client()
     for rule in rules(app, "GET"):
         response = ask(client, address_of(rule))
-        assert response.status_code < 500, rule
+        assert response.status_code < 500 or rule.endpoint in WAITING, rule
         assert_secured(response, str(rule), cached=rule.endpoint in CACHED)
 
 
@@ -214,7 +219,7 @@ def test_every_page_carries_the_headers_for_an_administrator(
         real = {"user_id": sam, "tenant_id": cast.woodgrove, "domain": "woodgrove.example"}
         for values in ({}, real):
             response = ask(john.client, address_of(rule, **values))
-            assert response.status_code < 500, rule
+            assert response.status_code < 500 or rule.endpoint in WAITING, rule
             assert_secured(response, str(rule), cached=rule.endpoint in CACHED)
             seen.add((rule.endpoint, response.status_code))
     assert {("admin.user", 200), ("admin.user", 404), ("admin.delete", 200)} <= seen
@@ -519,6 +524,7 @@ def test_get_and_head_never_reach_what_only_post_may_do(
     assert state_of(app) == before
 
 
+@pytest.mark.long
 def test_get_and_head_on_every_page_change_nothing_in_the_directory(
     app: Flask, cast: Cast, john: Browser, sam: str
 ) -> None:

@@ -56,7 +56,7 @@ def people(app: Flask, cast: Cast, clock: Clock) -> tuple[UUID, UUID]:
         return sam.user_id, ann.user_id
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     address: str,
     visit: BrowserContext,
