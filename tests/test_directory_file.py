@@ -14,7 +14,7 @@ from b2b import worker
 from b2b.extensions import db
 from b2b.models import AuditEvent, Group, Invitation, MailState, OutboxMessage, User
 from b2b.services import passwords, roles
-from b2b.test_double import directory_file
+from b2b.test_double import directory_export, directory_file
 from b2b.test_double.directory_file import Done
 from b2b.test_double.yaml_tree import BadFile
 from tests.conftest import Clock
@@ -29,7 +29,7 @@ def load(app: Flask, text: str, clock: Clock) -> Done:
 
 def exported(app: Flask, clock: Clock) -> dict[str, Any]:
     with app.app_context():
-        content = yaml.safe_load(directory_file.export(db.session(), now=clock.now))
+        content = yaml.safe_load(directory_export.export(db.session(), now=clock.now))
         db.session.remove()
     assert isinstance(content, dict)
     return content
@@ -115,7 +115,7 @@ def test_what_was_exported_makes_the_same_elsewhere(
     text = EXAMPLE.read_text()
     load(app, text, clock)
     with app.app_context():
-        written = directory_file.export(db.session(), now=clock.now)
+        written = directory_export.export(db.session(), now=clock.now)
         db.session.remove()
     (tmp_path / "other").mkdir()
     with sqlite_template.fresh(tmp_path / "other") as url:

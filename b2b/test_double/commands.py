@@ -15,7 +15,7 @@ from b2b.errors import N_, Invalid
 from b2b.extensions import db
 from b2b.models import FaultKind, FaultRule
 from b2b.services import test_double
-from b2b.test_double import directory_file, snapshots, state
+from b2b.test_double import directory_export, directory_file, snapshots, state
 
 
 def register(app: Flask) -> None:
@@ -291,4 +291,4 @@ def load_directory(file: TextIO, check: bool) -> None:
 def export_directory() -> None:
     """Write all organisations as such a file; passwords and secrets are left out."""
     database.require_current(current_app.config["DATABASE_URL"])
-    click.echo(directory_file.export(db.session(), now=time_source.now()), nl=False)
+    click.echo(directory_export.export(db.session(), now=time_source.now()), nl=False)

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import yaml
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -30,18 +29,13 @@ from b2b.models import (
     GuestAccess,
     Invitation,
     InvitationLayout,
-    InvitationStanding,
     LandingPages,
     Membership,
-    Owner,
     PermissionGrant,
-    Platform,
     PrincipalType,
     Role,
     ServicePrincipal,
     Tenant,
-    TenantKind,
-    TenantPolicy,
     User,
     UserType,
     fold,
@@ -71,27 +65,10 @@ from b2b.services import (
     users,
 )
 from b2b.services.app_registrations import Facts, Registered
+from b2b.test_double import directory_terms
 from b2b.test_double.yaml_tree import At, BadFile, parse, words
 
 LARGEST = 4 * 1024 * 1024
-_PROFILE = {
-    "givenName": "given_name",
-    "surname": "surname",
-    "companyName": "company_name",
-    "department": "department",
-    "jobTitle": "job_title",
-    "mobilePhone": "mobile_phone",
-    "language": "preferred_language",
-}
-_ROLES = {role.display_name: role for role in Role}
-_STATES = ("pending", "accepted", "declined", "expired", "cancelled", "blocked")
-_PLATFORMS = {"web": Platform.WEB, "spa": Platform.SPA, "public": Platform.PUBLIC}
-_POLICY_FLAGS = {"keepTypedNames": "keep_typed_names", "guestsMayLeave": "guests_may_leave"}
-_SIGN_IN_FLAGS = {
-    "passwordGrant": "password_grant",
-    "deviceCodeGrant": "device_code_grant",
-    "usersMayConsent": "users_may_consent",
-}
 
 
 @dataclass
@@ -257,7 +234,7 @@ class _Loader:
     def _policy(self, at: At) -> None:
         values = at.mapping(
             "allowInvitesFrom", "guestAccess", "allowedDomains", "blockedDomains", "landingHosts",
-            "invitationDays", *_POLICY_FLAGS, *_SIGN_IN_FLAGS,
+            "invitationDays", *directory_terms.POLICY_FLAGS, *directory_terms.SIGN_IN_FLAGS,
         )  # fmt: skip
         policy = policies.of(self._session, self._actor)
         wanted: dict[str, Any] = {
@@ -285,12 +262,12 @@ class _Loader:
         if "invitationDays" in values:
             never = values["invitationDays"].text() == "never"
             wanted["invitation_days"] = None if never else values["invitationDays"].whole()
-        for name, column in _POLICY_FLAGS.items():
+        for name, column in directory_terms.POLICY_FLAGS.items():
             if name in values:
                 wanted[column] = values[name].flag()
         before = _columns(policy)
         policies.change(self._session, self._actor, policies.Settings(**wanted))
-        for name, column in _SIGN_IN_FLAGS.items():
+        for name, column in directory_terms.SIGN_IN_FLAGS.items():
             if name in values:
                 setattr(policy, column, values[name].flag())
         self._session.flush()
@@ -321,7 +298,14 @@ class _Loader:
 
     def _user(self, at: At) -> None:
         values = at.mapping(
-            "name", "signIn", "mail", "password", "roles", "type", "enabled", *_PROFILE
+            "name",
+            "signIn",
+            "mail",
+            "password",
+            "roles",
+            "type",
+            "enabled",
+            *directory_terms.PROFILE,
         )
         name = _required(values, "name", at).text()
         sign_in_name = _required(values, "signIn", at).text()
@@ -329,7 +313,9 @@ class _Loader:
         if not self._is_ours(address.domain):
             raise values["signIn"].bad(f"{address.domain} is no domain of {self._domain}")
         profile: dict[str, Any] = {
-            column: values[key].text() for key, column in _PROFILE.items() if key in values
+            column: values[key].text()
+            for key, column in directory_terms.PROFILE.items()
+            if key in values
         }
         kind = values["type"].choice(words(UserType)) if "type" in values else UserType.MEMBER
         user = self._session.scalars(
@@ -384,7 +370,7 @@ class _Loader:
         return True
 
     def _role(self, user: User, at: At) -> bool:
-        role = at.choice(_ROLES)
+        role = at.choice(directory_terms.ROLES)
         if role in roles.of_user(self._session, user.tenant_id, user.id):
             return False
         with _naming(at):
@@ -478,8 +464,10 @@ class _Loader:
         name = _required(values, "name", at).text()
         redirects = {}
         if "redirectUris" in values:
-            told = values["redirectUris"].mapping(*_PLATFORMS)
-            redirects = {_PLATFORMS[key]: value.texts() for key, value in told.items()}
+            told = values["redirectUris"].mapping(*directory_terms.PLATFORMS)
+            redirects = {
+                directory_terms.PLATFORMS[key]: value.texts() for key, value in told.items()
+            }
         texts: dict[str, Any] = {
             column: values[key].text()
             for key, column in (("description", "description"), ("url", "sign_in_url"))
@@ -694,7 +682,7 @@ class _Loader:
 
     _GUEST = (
         "address", "name", "state", "as", "inviter", "message", "language", "landingPage", "send",
-        "type", *(key for key in _PROFILE if key != "language"),
+        "type", *(key for key in directory_terms.PROFILE if key != "language"),
     )  # fmt: skip
 
     def _guest(self, at: At) -> None:
@@ -739,7 +727,7 @@ class _Loader:
     def _profile(self, user: User, values: Mapping[str, At], line: str | None) -> None:
         texts = {
             column: values[key].text()
-            for key, column in _PROFILE.items()
+            for key, column in directory_terms.PROFILE.items()
             if key in values and key != "language"
         }
         before = _columns(user)
@@ -752,7 +740,7 @@ class _Loader:
     def _state(values: Mapping[str, At]) -> str:
         if "state" not in values:
             return "pending"
-        return values["state"].choice({state: state for state in _STATES})
+        return values["state"].choice({state: state for state in directory_terms.STATES})
 
     def _invited(self, key: str) -> User | None:
         return self._session.scalars(
@@ -790,7 +778,9 @@ class _Loader:
             .where(Invitation.tenant_id == user.tenant_id, Invitation.user_id == user.id)
             .execution_options(populate_existing=True)
         ).one()
-        present = _state_of(user, invitation, policies.of(self._session, self._actor), self._now)
+        present = directory_terms.state_of(
+            user, invitation, policies.of(self._session, self._actor), self._now
+        )
         if present == state:
             return
         if "state" not in values:
@@ -837,280 +827,3 @@ class _Loader:
 
 def _columns(row: Any) -> dict[str, Any]:
     return {column.key: getattr(row, column.key) for column in row.__table__.columns}
-
-
-def _state_of(user: User, invitation: Invitation, policy: TenantPolicy, now: datetime) -> str:
-    if not user.is_pending:
-        return "accepted" if user.account_enabled else "blocked"
-    if invitation.standing is InvitationStanding.CANCELLED:
-        return "cancelled"
-    if invitation.standing is InvitationStanding.DECLINED:
-        return "declined"
-    days = policy.invitation_days
-    if days is not None and invitation.valid_from + timedelta(days=days) <= now:
-        return "expired"
-    return "pending"
-
-
-# The way back ------------------------------------------------------------------------------------
-
-
-def export(session: Session, *, now: datetime) -> str:
-    """All organisations as such a file; passwords and secrets are nowhere to be read."""
-    found = session.scalars(
-        select(Tenant).where(Tenant.kind == TenantKind.ORGANISATION).order_by(Tenant.initial_domain)
-    ).all()
-    content: dict[str, Any] = {"tenants": [_exported(session, tenant, now) for tenant in found]}
-    consumers = session.scalars(
-        select(User)
-        .join(Tenant, Tenant.id == User.tenant_id)
-        .where(Tenant.kind == TenantKind.CONSUMER, User.deleted_at.is_(None))
-        .order_by(User.upn_key)
-    ).all()
-    if consumers:
-        content["personalAccounts"] = [
-            {"address": one.user_principal_name, "name": one.display_name} for one in consumers
-        ]
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _stated(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, [], {}, "")}
-
-
-def _exported(session: Session, tenant: Tenant, now: datetime) -> dict[str, Any]:
-    policy = session.get_one(TenantPolicy, tenant.id)
-    people = session.scalars(
-        select(User)
-        .where(User.tenant_id == tenant.id, User.deleted_at.is_(None))
-        .order_by(User.upn_key)
-    ).all()
-    named = {user.id: _address_of(user) for user in people}
-    domains = session.scalars(
-        select(Domain.name)
-        .where(
-            Domain.tenant_id == tenant.id,
-            Domain.verified_at.is_not(None),
-            Domain.name != tenant.initial_domain,
-        )
-        .order_by(Domain.name)
-    ).all()
-    face = tenant.branding or {}
-    invited = {
-        one.user_id: one
-        for one in session.scalars(select(Invitation).where(Invitation.tenant_id == tenant.id))
-    }
-    return _stated(
-        name=tenant.display_name,
-        domain=tenant.initial_domain,
-        domains=list(domains),
-        policy=_exported_policy(policy),
-        branding=_stated(
-            accent=face.get("accent"),
-            privacyUrl=tenant.privacy_url,
-            privacyContact=tenant.privacy_contact,
-            technicalContact=tenant.technical_contact,
-            layout=str(tenant.invitation_layout),
-            mailLanguage=tenant.notification_language,
-        ),
-        users=[_exported_user(session, one) for one in people if one.id not in invited],
-        groups=_exported_groups(session, tenant, named),
-        applications=_exported_applications(session, tenant, named),
-        guests=[
-            _exported_guest(one, invited[one.id], policy, now)
-            for one in people
-            if one.id in invited
-        ],
-    )
-
-
-def _address_of(user: User) -> str:
-    """The name that the file knows somebody by."""
-    return user.invited_key or user.user_principal_name
-
-
-def _exported_policy(policy: TenantPolicy) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "allowInvitesFrom": str(policy.allow_invites_from),
-        "guestAccess": str(policy.guest_access),
-        "invitationDays": policy.invitation_days or "never",
-    }
-    if policy.domain_list is not DomainList.OFF:
-        kind = "allowed" if policy.domain_list is DomainList.ALLOW else "blocked"
-        told[f"{kind}Domains"] = list(policy.domains)
-    if policy.landing_pages is LandingPages.LISTED:
-        told["landingHosts"] = list(policy.landing_hosts)
-    for name, column in {**_POLICY_FLAGS, **_SIGN_IN_FLAGS}.items():
-        told[name] = bool(getattr(policy, column))
-    return told
-
-
-def _exported_profile(user: User) -> dict[str, Any]:
-    return {key: getattr(user, column) for key, column in _PROFILE.items()}
-
-
-def _exported_user(session: Session, user: User) -> dict[str, Any]:
-    held = roles.of_user(session, user.tenant_id, user.id)
-    return _stated(
-        name=user.display_name,
-        signIn=user.user_principal_name,
-        mail=user.mail if user.mail != user.user_principal_name else None,
-        type=str(user.user_type) if user.user_type is not UserType.MEMBER else None,
-        enabled=False if not user.account_enabled else None,
-        roles=sorted(role.display_name for role in held),
-        **_exported_profile(user),
-    )
-
-
-def _exported_guest(
-    user: User, invitation: Invitation, policy: TenantPolicy, now: datetime
-) -> dict[str, Any]:
-    profile = _exported_profile(user)
-    return _stated(
-        address=invitation.invited_address,
-        name=user.display_name,
-        state=_state_of(user, invitation, policy, now),
-        type=str(user.user_type) if user.user_type is not UserType.GUEST else None,
-        **{**profile, "language": invitation.language},
-    )
-
-
-def _exported_groups(
-    session: Session, tenant: Tenant, named: Mapping[UUID, str]
-) -> list[dict[str, Any]]:
-    members = session.execute(
-        select(Membership.group_id, Membership.user_id).where(Membership.tenant_id == tenant.id)
-    ).all()
-    owned = _owner_names(session, tenant, named)
-    return [
-        _stated(
-            name=group.display_name,
-            description=group.description,
-            rule=group.membership_rule,
-            owners=owned.get(group.id),
-            members=[]
-            if group.membership_rule
-            else sorted(
-                named[row.user_id]
-                for row in members
-                if row.group_id == group.id and row.user_id in named
-            ),
-        )
-        for group in session.scalars(
-            select(Group).where(Group.tenant_id == tenant.id).order_by(Group.name_key, Group.id)
-        )
-    ]
-
-
-def _owner_names(
-    session: Session, tenant: Tenant, named: Mapping[UUID, str]
-) -> dict[UUID, list[str]]:
-    found: dict[UUID, list[str]] = {}
-    for row in session.scalars(select(Owner).where(Owner.tenant_id == tenant.id)):
-        if row.user_id in named:
-            found.setdefault(row.owned_id, []).append(named[row.user_id])
-    return {owned: sorted(names) for owned, names in found.items()}
-
-
-def _exported_applications(
-    session: Session, tenant: Tenant, named: Mapping[UUID, str]
-) -> list[dict[str, Any]]:
-    registrations = {
-        one.app_id: one
-        for one in session.scalars(select(Application).where(Application.tenant_id == tenant.id))
-    }
-    app_roles = {
-        (one.service_principal_id, one.id): one
-        for one in session.scalars(select(AppRole).where(AppRole.tenant_id == tenant.id))
-    }
-    group_names = {
-        one.id: one.display_name
-        for one in session.scalars(select(Group).where(Group.tenant_id == tenant.id))
-    }
-    held = session.scalars(
-        select(AppRoleAssignment).where(AppRoleAssignment.tenant_id == tenant.id)
-    ).all()
-    owned = _owner_names(session, tenant, named)
-    graph = applications.by_app_id(session, tenant.id, graph_permissions.APP_ID)
-    told = []
-    for principal in session.scalars(
-        select(ServicePrincipal)
-        .where(
-            ServicePrincipal.tenant_id == tenant.id,
-            ServicePrincipal.app_id != graph_permissions.APP_ID,
-        )
-        .order_by(ServicePrincipal.name_key, ServicePrincipal.id)
-    ):
-        registration = registrations.get(principal.app_id)
-        permissions: dict[str, Any] = {}
-        if graph is not None:
-            permissions = _stated(
-                application=sorted(consent.roles_of(session, principal, graph)),
-                delegated=_granted(session, principal, graph),
-            )
-        assignments: list[Any] = []
-        for row in held:
-            if row.service_principal_id != principal.id:
-                continue
-            whom = named.get(row.principal_id) or group_names.get(row.principal_id)
-            if whom is None:
-                continue
-            role = app_roles.get((principal.id, row.app_role_id))
-            assignments.append({"to": whom, "role": role.value} if role else whom)
-        found = None if registration is None else Registered(registration, principal)
-        told.append(
-            _stated(
-                name=principal.display_name,
-                description=principal.description,
-                url=principal.sign_in_url,
-                redirectUris={
-                    key: registration.redirects_of(platform)
-                    for key, platform in _PLATFORMS.items()
-                    if registration.redirects_of(platform)
-                }
-                if registration
-                else None,
-                public=True if registration and registration.is_public else None,
-                secret=True if found and app_credentials.credentials_of(session, found) else None,
-                membersOnly=principal.members_only or None,
-                assignmentRequired=principal.assignment_required or None,
-                scopes=[
-                    _stated(
-                        value=one.value, name=one.display_name, adminsOnly=one.admins_only or None
-                    )
-                    for one in (offered_permissions.scopes_of(session, found) if found else ())
-                ],
-                roles=[
-                    {
-                        "value": one.value,
-                        "name": one.display_name,
-                        "for": [
-                            word
-                            for word, meant in (
-                                ("users", one.for_users),
-                                ("applications", one.for_applications),
-                            )
-                            if meant
-                        ],
-                    }
-                    for key, one in sorted(app_roles.items(), key=lambda item: str(item[1].value))
-                    if key[0] == principal.id
-                ],
-                permissions=permissions,
-                owners=owned.get(principal.id),
-                assignments=sorted(assignments, key=str),
-            )
-        )
-    return told
-
-
-def _granted(session: Session, client: ServicePrincipal, graph: ServicePrincipal) -> list[str]:
-    row = session.scalars(
-        select(PermissionGrant).where(
-            PermissionGrant.tenant_id == client.tenant_id,
-            PermissionGrant.client_id == client.id,
-            PermissionGrant.resource_id == graph.id,
-            PermissionGrant.principal_id == EVERYBODY,
-        )
-    ).one_or_none()
-    return [] if row is None else sorted(row.scope.split())

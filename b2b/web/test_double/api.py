@@ -20,7 +20,7 @@ from b2b.errors import N_, Conflict, Denied, Invalid, NotFound, Refused
 from b2b.extensions import csrf, db
 from b2b.models import FaultKind, FaultRule
 from b2b.services import human_steps, redemption, test_double
-from b2b.test_double import directory_file, snapshots, state
+from b2b.test_double import directory_export, directory_file, snapshots, state
 from b2b.test_double.snapshots import Snapshot
 from b2b.web import context
 from b2b.web.context import public, takes_up_to, writing
@@ -476,7 +476,7 @@ def session_cookie() -> ResponseReturnValue:
 @public
 def export_directory() -> ResponseReturnValue:
     """All organisations as a directory file."""
-    text = directory_file.export(db.session(), now=context.now())
+    text = directory_export.export(db.session(), now=context.now())
     return Response(text, mimetype="application/yaml")
 
 
