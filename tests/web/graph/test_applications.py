@@ -2,6 +2,7 @@
 section 2).
 """
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from b2b import worker
@@ -241,6 +242,8 @@ def test_a_guest_is_not_assigned_to_what_is_for_members(
     body = {"principalId": guest, "resourceId": str(cast.payroll), "appRoleId": NOBODY}
     daemon.post(f"users/{guest}/appRoleAssignments", body, status=400)
     daemon.post(f"users/{guest}/appRoleAssignments", {**body, "resourceId": str(cast.projects)})
+    held = daemon.all(f"users/{guest}/appRoleAssignments")
+    assert [one["resourceDisplayName"] for one in held] == ["Projects"]
 
 
 def test_a_program_is_given_a_permission_of_graph_by_those_who_give_roles(
@@ -294,8 +297,22 @@ def test_delegated_permissions_are_granted_changed_and_withdrawn(daemon: Graph, 
     daemon.get(path, status=404)
 
 
-def test_nobody_reaches_what_is_of_another_organisation(world: World, daemon: Graph) -> None:
-    """ADM-3"""
-    for path in ("applications", "servicePrincipals", "oauth2PermissionGrants"):
-        daemon.get(f"{path}/{uuid4()}", status=404)
-        daemon.get(f"{path}/x", status=404)
+def test_nobody_reaches_what_is_of_another_organisation(
+    world: World, daemon: Graph, cast: Cast
+) -> None:
+    """ADM-3: it answers as what is nowhere"""
+    with world.app.app_context(), worker.transaction() as session:
+        otto = acting(session, cast.contoso, cast.otto, world.clock.now)
+        otto = replace(otto, roles=frozenset({Role.GLOBAL_ADMINISTRATOR}))
+        theirs = app_registrations.register(session, otto, "Theirs", Facts({}))
+        application, principal = theirs.registration.id, theirs.principal.id
+    assert "Theirs" not in daemon.names("applications") + daemon.names("servicePrincipals")
+    for path, found in (
+        ("applications", application),
+        ("servicePrincipals", principal),
+        ("oauth2PermissionGrants", uuid4()),
+    ):
+        for identifier in (found, uuid4(), "x"):
+            refused = daemon.get(f"{path}/{identifier}", status=404)["error"]
+            assert refused["code"] == "Request_ResourceNotFound"
+            assert "Theirs" not in refused["message"]

@@ -54,5 +54,7 @@ def test_openapi_describes_every_route_and_nothing_else(world: World) -> None:
 
 def test_other_ways_to_ask_for_a_description_need_a_token(world: World) -> None:
     """API-1"""
-    world.nobody().ask("POST", "$metadata", {}, status=401)
-    world.nobody().ask("GET", "$metadata/x", status=401)
+    for method, path in (("POST", "$metadata"), ("GET", "$metadata/x")):
+        refused = world.nobody().ask(method, path, {} if method == "POST" else None)
+        assert refused.status_code == 401
+        assert refused.headers["WWW-Authenticate"].startswith("Bearer")

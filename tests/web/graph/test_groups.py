@@ -160,6 +160,9 @@ def test_owners_manage_their_own_groups_alone(world: World, cast: Cast) -> None:
     members = world.person(cast.john, "GroupMember.ReadWrite.All")
     members.post(f"groups/{cast.partners}/members/$ref", ref(cast.adele), status=204)
     members.patch(f"groups/{cast.partners}", {"description": "x"}, status=403)
+    assert adele.names(f"groups/{made['id']}/members") == ["John Doe"]
+    assert members.names(f"groups/{cast.partners}/members") == ["Adele Vance"]
+    assert members.get(f"groups/{cast.partners}")["description"] is None
 
 
 def test_filters_over_groups(daemon: Graph) -> None:

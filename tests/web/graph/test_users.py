@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from PIL import Image
 
-from b2b.models import GuestAccess
+from b2b.extensions import db
+from b2b.models import GuestAccess, User
 from tests import factories
 from tests.cast import Cast
 from tests.web.graph.conftest import EVENTUAL, Graph, World
@@ -82,9 +83,13 @@ def test_nobody_is_404_and_named(daemon: Graph) -> None:
 
 def test_people_of_another_tenant_are_nobody(daemon: Graph, cast: Cast) -> None:
     """ADM-3"""
-    daemon.get(f"users/{cast.otto}", status=404)
+    refused = daemon.get(f"users/{cast.otto}", status=404)["error"]
+    assert refused["code"] == "Request_ResourceNotFound"
     daemon.patch(f"users/{cast.otto}", {"city": "Seoul"}, status=404)
     daemon.delete(f"users/{cast.otto}", status=404)
+    with daemon.app.app_context():
+        otto = db.session.get_one(User, (cast.contoso, cast.otto))
+        assert (otto.city, otto.deleted_at) == (None, None)
 
 
 def test_me_is_who_signed_in(world: World, cast: Cast, daemon: Graph) -> None:
