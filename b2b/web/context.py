@@ -23,6 +23,7 @@ from b2b.extensions import db
 from b2b.services import permissions, sessions
 from b2b.services.belonging import Place
 from b2b.services.permissions import Action
+from b2b.web import routing
 
 SESSION = "b2b_session"
 ACCOUNTS = "b2b_accounts"
@@ -39,6 +40,8 @@ class RetryingFlask(Flask):
     """Runs a request again that the database rolled back because of another one (threats.md,
     REL-7).
     """
+
+    url_rule_class = routing.Rule
 
     def dispatch_request(self) -> ResponseReturnValue:
         """As Flask, up to three times."""
