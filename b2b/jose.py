@@ -5,6 +5,7 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -95,11 +96,16 @@ def verified(token: str, find: Callable[[str], Mapping[str, str] | None]) -> dic
     found = find(kid)
     if found is None:
         raise Forged
-    key = RSAKey.import_key({"kty": "RSA", "n": found["n"], "e": found["e"]})
     try:
-        return jwt.decode(token, key, algorithms=[ALGORITHM]).claims
+        return jwt.decode(token, _public(found["n"], found["e"]), algorithms=[ALGORITHM]).claims
     except (JoseError, ValueError) as error:
         raise Forged from error
+
+
+@lru_cache(maxsize=16)
+def _public(modulus: str, exponent: str) -> RSAKey:
+    """One of our own keys; making it ready takes longer than checking with it."""
+    return RSAKey.import_key({"kty": "RSA", "n": modulus, "e": exponent})
 
 
 ASSERTION_ALGORITHMS = ("RS256", "PS256")

@@ -40,6 +40,7 @@ from b2b.services import (
     scopes,
     sign_in,
     signing_keys,
+    standing,
     tokens,
     visitors,
 )
@@ -573,11 +574,10 @@ def on_behalf_of(session: Session, asked: Asked, *, now: datetime) -> Issued:
     client = _client(session, asked, registration, tenant, now, is_public=False)
     if claims["idtyp"] != tokens.PERSON or not _is_for(session, claims["aud"], registration):
         raise SignInRefused(50013)
-    try:
-        user = tokens.standing_person(session, tenant_id, holder, source, caller)
-    except tokens.BadToken:
-        raise SignInRefused(50013) from None
-    user = _person(session, client, user.id, now)
+    connection = session.connection()
+    if standing.of_person(connection, tenant_id, caller, user_id=holder, grant_id=source) is None:
+        raise SignInRefused(50013)
+    user = _person(session, client, holder, now)
     wanted = scopes.read(needed(asked.parameters, "scope"))
     first = session.get_one(SignInGrant, (tenant_id, source))
     kept = _begin(

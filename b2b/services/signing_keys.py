@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from b2b import jose, links
@@ -34,6 +34,12 @@ _TIMES = Prepared(
     )
 )
 
+_ONE = Prepared(
+    select(SigningKey.public_jwk, SigningKey.retired_at).where(
+        SigningKey.kid == bindparam("kid", type_=SigningKey.kid.type)
+    )
+)
+
 _signers: dict[str, Signer] = {}
 """Making a key ready to sign takes longer than signing."""
 
@@ -49,10 +55,14 @@ def published(session: Session, *, now: datetime) -> list[dict[str, str]]:
 
 def find(session: Session, kid: str, *, now: datetime) -> dict[str, str] | None:
     """The public JWK with this id, if it is published."""
-    row = session.get(SigningKey, kid, populate_existing=True)
-    if row is None or (row.retired_at is not None and row.retired_at + LONGEST_TOKEN <= now):
+    rows = _ONE.all(session.connection(), kid=kid)
+    if not rows:
         return None
-    return row.public_jwk
+    [(public_jwk, retired_at)] = rows
+    if retired_at is not None and retired_at + LONGEST_TOKEN <= now:
+        return None
+    found: dict[str, str] = public_jwk
+    return found
 
 
 def are_complete(session: Session, *, now: datetime) -> bool:

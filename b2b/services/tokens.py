@@ -15,27 +15,25 @@ from b2b import jose, links
 from b2b.jose import Signer
 from b2b.models import (
     Application,
-    ApplicationCredential,
     GroupClaims,
     Identity,
     Membership,
     Provider,
-    ServicePrincipal,
-    SignInGrant,
     Tenant,
     User,
 )
 from b2b.services import (
     applications,
     claims_mapping,
-    consent,
     graph_permissions,
     roles,
     scopes,
     signing_keys,
+    standing,
 )
 from b2b.services.clients import Client
 from b2b.services.scopes import Resource
+from b2b.services.standing import Person, Standing
 
 LIFE = timedelta(hours=1)
 GRAPH = graph_permissions.URI
@@ -85,14 +83,17 @@ class Access:
 
     tenant_id: UUID
     app_id: UUID
-    client: ServicePrincipal
+    standing: Standing
     subject: str
-    user: User | None
-    """None: the program itself."""
     scope: frozenset[str]
     """Delegated permissions that are still granted, and identity scopes."""
     roles: frozenset[str]
     """Application permissions that the program still holds."""
+
+    @property
+    def user(self) -> Person | None:
+        """Who stands behind it; None: the program itself."""
+        return self.standing.person
 
 
 class BadToken(Exception):
@@ -496,62 +497,28 @@ def check_access(session: Session, token: str, *, now: datetime) -> Access:
         raise BadToken from error
     if claims.get("aud") != GRAPH:
         raise BadToken
-    client = applications.by_app_id(session, tenant_id, app_id)
-    if client is None or not client.account_enabled:
-        raise BadToken
-    graph = applications.by_app_id(session, tenant_id, graph_permissions.APP_ID)
+    connection = session.connection()
     if claims["idtyp"] == PROGRAM:
-        if client.id != holder or not _credential_stands(session, reference, app_id):
-            raise BadToken
-        now_held = frozenset() if graph is None else consent.roles_of(session, client, graph)
-        if held and not held & set(now_held):
-            raise BadToken
-        return Access(
-            tenant_id, app_id, client, str(claims["sub"]), None, frozenset(), held & set(now_held)
+        found = standing.of_program(
+            connection, tenant_id, app_id, principal_id=holder, credential_id=reference
         )
-    user = standing_person(session, tenant_id, holder, reference, app_id)
-    asked = scope - set(scopes.IDENTITY)
-    allowed = frozenset() if graph is None else consent.granted(session, client, graph, user.id)
-    if asked and not asked & allowed:
+        asked, kept = held, frozenset[str]()
+    else:
+        found = standing.of_person(
+            connection, tenant_id, app_id, user_id=holder, grant_id=reference
+        )
+        kept = scope & frozenset(scopes.IDENTITY)
+        asked = scope - kept
+    if found is None or (asked and asked.isdisjoint(found.held)):
         raise BadToken
     return Access(
         tenant_id,
         app_id,
-        client,
-        subject(tenant_id, user.id, app_id),
-        user,
-        (scope & set(scopes.IDENTITY)) | (asked & allowed),
-        frozenset(),
+        found,
+        str(claims["sub"]) if found.person is None else subject(tenant_id, holder, app_id),
+        kept if found.person is None else kept | (asked & found.held),
+        asked & found.held if found.person is None else frozenset(),
     )
-
-
-def standing_person(
-    session: Session, tenant_id: UUID, user_id: UUID, grant_id: UUID, app_id: UUID
-) -> User:
-    """The person of a sign-in that still stands. Raises BadToken."""
-    user = session.get(User, (tenant_id, user_id), populate_existing=True)
-    if user is None or not user.may_sign_in or user.has_no_account_yet:
-        raise BadToken
-    row = session.get(SignInGrant, (tenant_id, grant_id), populate_existing=True)
-    if row is None or (row.user_id, row.app_id) != (user_id, app_id):
-        raise BadToken
-    # Not `iat`, which knows whole seconds only: acceptance and first token may share one.
-    if user.sessions_valid_from is not None and row.created_at < user.sessions_valid_from:
-        raise BadToken
-    return user
-
-
-def _credential_stands(session: Session, credential_id: UUID, app_id: UUID) -> bool:
-    found = session.execute(
-        select(ApplicationCredential.id)
-        .join(
-            Application,
-            (Application.tenant_id == ApplicationCredential.tenant_id)
-            & (Application.id == ApplicationCredential.application_id),
-        )
-        .where(Application.app_id == app_id, ApplicationCredential.id == credential_id)
-    ).one_or_none()
-    return found is not None
 
 
 def userinfo(access: Access) -> Mapping[str, str]:

@@ -20,8 +20,8 @@ from b2b import database
 from b2b.actor import Actor
 from b2b.errors import Conflict, Denied, Invalid, NotFound, Refused, Throttled
 from b2b.extensions import csrf, db
-from b2b.models import ActorKind, Tenant
-from b2b.services import roles, tokens
+from b2b.models import ActorKind
+from b2b.services import tokens
 from b2b.services.invitees import InvalidAddresses
 from b2b.services.tokens import Access
 from b2b.web import context, headers
@@ -93,7 +93,7 @@ def _opened(version: str, path: str) -> Call:
     access = _access(session)
     return Call(
         session=session,
-        actor=acting(session, access),
+        actor=acting(access),
         access=access,
         version=version,
         method=request.method,
@@ -121,25 +121,24 @@ def _access(session: Session) -> Access:
         ) from None
 
 
-def acting(session: Session, access: Access) -> Actor:
+def acting(access: Access) -> Actor:
     """Who acts with a token: the person that stands behind it, or the program itself."""
-    tenant = session.get_one(Tenant, access.tenant_id)
+    found, user = access.standing, access.user
     common: dict[str, Any] = {
-        "tenant_id": tenant.id,
-        "tenant_name": tenant.display_name,
-        "tenant_domain": tenant.primary_domain,
+        "tenant_id": access.tenant_id,
+        "tenant_name": found.tenant_name,
+        "tenant_domain": found.tenant_domain,
         "now": context.now(),
-        "client_id": access.client.id,
+        "client_id": found.principal_id,
         "correlation_id": context.correlation_id(),
         "ip_address": request.remote_addr,
         "user_agent": request.user_agent.string,
     }
-    user = access.user
     if user is None:
         return Actor(
             **common,
             kind=ActorKind.APPLICATION,
-            display_name=access.client.display_name,
+            display_name=found.principal_name,
             granted=access.roles,
         )
     return Actor(
@@ -149,7 +148,7 @@ def acting(session: Session, access: Access) -> Actor:
         user_principal_name=user.user_principal_name,
         mail=user.mail,
         is_guest=user.is_guest,
-        roles=roles.of_user(session, tenant.id, user.id),
+        roles=user.roles,
         granted=access.scope,
     )
 
