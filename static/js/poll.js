@@ -2,7 +2,7 @@
 // An ETag, first from [data-etag], spares both sides the rest. [data-title-count] in the fragment is the number
 // in front of the page's title. It rests while the tab is hidden and ends when the server answers anything but
 // 200 or 304, or the fragment holds [data-done]. <template data-part="id"> in it is for the element of that id,
-// wherever on the page it is. An event "look" at the place makes it look at once.
+// wherever on the page it is. What is ticked stays ticked. An event "look" at the place makes it look at once.
 for (const place of document.querySelectorAll("[data-poll]")) {
   const every = Math.max(Number(place.dataset.every) || 5000, 1000);
   let last = place.innerHTML.trim();
@@ -22,7 +22,12 @@ for (const place of document.querySelectorAll("[data-poll]")) {
     const text = (await answer.text()).trim();
     // What somebody is using right now stays; the next answer takes its place.
     if (!place.contains(document.activeElement)) {
-      if (text !== last) { last = text; place.innerHTML = text; }
+      if (text !== last) {
+        last = text;
+        const ticked = new Set([...place.querySelectorAll("input:checked")].map(box => box.value));
+        place.innerHTML = text;
+        for (const box of place.querySelectorAll("input[type=checkbox]")) box.checked ||= ticked.has(box.value);
+      }
       tag = answer.headers.get("ETag");
       for (const part of place.querySelectorAll("template[data-part]")) {
         const target = document.getElementById(part.dataset.part);

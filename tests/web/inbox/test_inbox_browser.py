@@ -1,57 +1,21 @@
 """The inbox in a real Chromium, with every connection watched (threats.md, BOX-1)."""
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from flask import Flask, request
-from playwright.sync_api import BrowserContext, Frame, expect, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import BrowserContext, expect
 
+from tests.web.inbox.chromium import SETTLED, Served, in_chromium, letter_frame, served
 from tests.web.inbox.conftest import Mails
 from tests.web.inbox.letters import HOSTILE, hostile, html_letter, letter
 
+__all__ = ["served"]
+
 pytestmark = pytest.mark.browser
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-SETTLED = 150
-"""Milliseconds after loading in which anything that a mail starts by itself has begun."""
-
-Visit = Callable[[BrowserContext], None]
-
-
-@dataclass
-class Served:
-    """The app on a port, and what was asked of it."""
-
-    url: str
-    asked: list[str] = field(default_factory=list)
-
-
-@pytest.fixture
-def served(app: Flask, mails: Mails) -> Iterator[Served]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    running = Served(f"http://localhost:{server.port}")
-    app.before_request(lambda: running.asked.append(request.full_path.rstrip("?")))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield running
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
 
 
 @pytest.fixture
@@ -77,30 +41,6 @@ def canary() -> Iterator[Served]:
     server.shutdown()
     thread.join(10)
     server.server_close()
-
-
-def in_chromium(visit: Visit, **options: Any) -> None:
-    """Run *visit* with a fresh browser, in a thread: another test's may be open in this one."""
-
-    def alone() -> None:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=ARGUMENTS
-            )
-            context = browser.new_context(**options)
-            context.set_default_timeout(10_000)
-            visit(context)
-            browser.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(alone).result()
-
-
-def letter_frame(context: BrowserContext, url: str) -> Frame:
-    page = context.new_page()
-    page.goto(url)
-    page.wait_for_timeout(SETTLED)
-    return page.frames[1]
 
 
 @pytest.mark.long
