@@ -208,11 +208,14 @@ def _attachment(part: mime.Part) -> Attachment:
     )
 
 
+# Scripts that put particles and verbs behind a number without a space, and the counters among them.
+_CLOSE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
+_COUNTERS = "년월일원개번명회시분초건호층年月日円元個个号號人万萬億亿回時时分秒名"
 # 4 to 8 digits, or two groups of 3 or 4; not inside a word, a number, an address, a date or a URL.
 _DIGITS = re.compile(
-    r"(?<![\w.,:/#+=&?%$€£-])(?<!\d[ \u00a0])"
+    rf"(?<![^\W{_CLOSE}])(?<![.,:/#+=&?%$€£-])(?<!\d[ \u00a0])"
     r"(\d{4,8}|\d{3,4}[ \u00a0-]\d{3,4})"
-    r"(?![\w%/:=&@€]|[.,-]\d|[ \u00a0-]\d)"
+    rf"(?![^\W{_CLOSE}]|[{_COUNTERS}%/:=&@€]|[.,-]\d|[ \u00a0-]\d)"
 )
 _CODE_WORD = re.compile(
     r"\b(?:pass)?codes?\b|\botp\b|\bpin\b|one[- ]time|verification"
