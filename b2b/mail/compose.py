@@ -6,7 +6,8 @@ import functools
 import re
 import secrets
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from email.utils import formataddr
 from gettext import NullTranslations
@@ -58,14 +59,20 @@ _UNKNOWN: dict[str, Any] = {
 
 
 _EACH_ITS_OWN = ("link", "block_link", "address")
-"""What the HTML of an invitation says that those to other people do not; it is only ever put in,
-never asked for.
+"""What an invitation says that those to other people do not; it is only ever put in, never asked
+for, and not part of the subject.
 """
 _NOT_SHOWN = {"invitation_id", "version", "key_id", "ends_at"}
 """What links and days are made of."""
-# Letters that no data may contain, and a word that nobody knows: escaping leaves them alone.
-_MARKS = {name: f"\ue000{secrets.token_hex(8)}\ue001" for name in _EACH_ITS_OWN}
-_MOST_KNOWN = 64
+_PRIVATE = range(0xE000, 0xF900)
+"""Letters without a meaning: escaping leaves them alone, and they are one column wide."""
+_MARKS = {name: "".join(chr(secrets.choice(_PRIVATE)) for _ in range(5)) for name in _EACH_ITS_OWN}
+"""Stand for them where a letter is rendered for many people; nobody can know them beforehand."""
+_PADDING = chr(_PRIVATE[-1])
+_MOST_KNOWN = 256
+
+Pieces = tuple[str, ...]
+"""A text in pieces. Those at even places recur in the letters to other people."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +81,20 @@ class Rendered:
 
     subject: str
     sender_name: str
-    text: str
-    html: str
+    text_pieces: Pieces
+    html_pieces: Pieces
     language: str
     pictures: tuple[Inline, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The part that is plain text."""
+        return "".join(self.text_pieces)
+
+    @property
+    def html(self) -> str:
+        """The part that is HTML."""
+        return "".join(self.html_pieces)
 
     @property
     def document(self) -> str:
@@ -102,20 +119,75 @@ def render(
     from *pictures*; without it, or where it knows none, initials stand in their place. Links and
     codes are derived here and nowhere earlier (threats.md, MAIL-5). Raises KeyError when the key
     that a link was made with is gone.
+
+    Letters of one invitation to many differ in three values alone: all else is rendered once, with
+    marks where these belong. The marks are as long as the values, so that lines break alike.
     """
-    with force_locale(_nearest(language)):
+    language = _nearest(language)
+    layout = "current" if context.get("layout") == "current" else "classic"
+    own = _secrets(template, context, tenant_id)
+    shown = _pictures(template, layout, context, tenant_id, pictures)
+    values = {name: own.get(name) or context.get(name) or "" for name in _EACH_ITS_OWN}
+    if not all(len(it) >= len(_MARKS[name]) and it.isascii() for name, it in values.items()):
+        return _rendered(template, layout, {**context, **own}, shown, language)
+    kept = {name: it for name, it in context.items() if name not in _NOT_SHOWN | {"address"}}
+    marks = {name: _MARKS[name].ljust(len(it), _PADDING) for name, it in values.items()}
+    known: dict[Any, Rendered] = current_app.extensions.setdefault("b2b_letters_shared", {})
+    # Pictures are told apart by what the letter says of them.
+    lengths = tuple(map(len, values.values()))
+    day = (context.get("ends_at") or "")[:10]
+    key = template, tenant_id, language, lengths, day, repr(kept), repr(shown)
+    found = known.get(key)
+    if found is None:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        ends = {"ends_at": context.get("ends_at")}
+        made = _rendered(template, layout, kept | ends, shown, language, marks)
+        found = known[key] = _split(made, marks)
+    return replace(
+        found,
+        text_pieces=_filled(found.text_pieces, values),
+        html_pieces=_filled(
+            found.html_pieces, {name: str(escape(it)) for name, it in values.items()}
+        ),
+    )
+
+
+def _split(rendered: Rendered, marks: dict[str, str]) -> Rendered:
+    """*rendered* cut at its *marks*; the names of these stand at the odd places."""
+    names = {mark: name for name, mark in marks.items()}
+    cut = re.compile("(" + "|".join(map(re.escape, names)) + ")")
+
+    def pieces(text: str) -> Pieces:
+        return tuple(names.get(piece, piece) for piece in cut.split(text))
+
+    return replace(rendered, text_pieces=pieces(rendered.text), html_pieces=pieces(rendered.html))
+
+
+def _filled(pieces: Pieces, values: Mapping[str, str]) -> Pieces:
+    filled = list(pieces)
+    filled[1::2] = [values[name] for name in pieces[1::2]]
+    return tuple(filled)
+
+
+def _rendered(
+    template: str,
+    layout: str,
+    context: dict[str, Any],
+    shown: dict[str, Inline | None],
+    language: str,
+    marks: Mapping[str, str] | None = None,
+) -> Rendered:
+    """The letter that says *context*, and *marks* where the subject is not concerned."""
+    with force_locale(language):
         facts = _UNKNOWN | context
         for name in _NAMES & facts.keys():
             facts[name] = _plain(facts[name] or "")
-        facts |= _secrets(template, context, tenant_id)
-        layout = "current" if facts["layout"] == "current" else "classic"
         folder = f"mail/{template}/{layout}" if template == "invitation" else f"mail/{template}"
-        shown = _pictures(template, layout, facts, tenant_id, pictures)
         facts |= shown
-        colours = {**_COLOURS, **(context.get("branding") or {})}
-        ends = context.get("ends_at")
+        ends = facts.pop("ends_at", None)
         facts["ends"] = _day(datetime.fromisoformat(ends)) if ends else None
-        facts["colours"] = colours
+        facts["colours"] = {**_COLOURS, **(context.get("branding") or {})}
         facts["wrapped"] = _wrapped
         facts["quoted"] = _quoted
         facts["one_line"] = one_line
@@ -123,39 +195,16 @@ def render(
         facts["url"] = links.absolute
         environment = _environment()
         subject = _plain(environment.get_template(f"{folder}/subject.txt").render(facts))
+        facts |= marks or {}
         text = environment.get_template(f"{folder}/body.txt").render(facts)
         return Rendered(
             subject=subject[:200],
             sender_name=_sender(template, facts),
-            text=re.sub(r"\n{3,}", "\n\n", text).strip() + "\n",
-            html=_html(environment, f"{folder}/body.html", facts),
+            text_pieces=(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n",),
+            html_pieces=(environment.get_template(f"{folder}/body.html").render(facts),),
             language=str(get_locale()).replace("_", "-"),
             pictures=tuple(picture for picture in shown.values() if picture is not None),
         )
-
-
-def _html(environment: Environment, path: str, facts: dict[str, Any]) -> str:
-    """The HTML part. Letters of one invitation to many differ in three values alone: all else is
-    rendered once, and these are put where their marks stand.
-
-    The template does not get what is no part of what the letters share, so it cannot depend on it.
-    """
-    own = {name: facts[name] for name in _EACH_ITS_OWN if facts.get(name)}
-    if len(own) < len(_EACH_ITS_OWN):
-        return environment.get_template(path).render(facts)
-    shared = {name: value for name, value in facts.items() if name not in _NOT_SHOWN} | _MARKS
-    known: dict[Any, str] = current_app.extensions.setdefault("b2b_letters_html", {})
-    # Pictures are told apart by what the HTML says of them, functions are the same every time.
-    key = environment, path, repr([it for it in shared.items() if not callable(it[1])])
-    html = known.get(key)
-    if html is None:
-        html = environment.get_template(path).render(shared)
-        if len(known) >= _MOST_KNOWN:
-            known.clear()
-        known[key] = html
-    for name, value in own.items():
-        html = html.replace(_MARKS[name], escape(value))
-    return html
 
 
 def _environment() -> Environment:
@@ -339,8 +388,8 @@ class Letter:
     sender: str
     recipients: list[str]
     reply_to: str | None
-    body: str
-    html: str
+    body: Pieces
+    html: Pieces
     message_id: str
     extra_headers: dict[str, str]
     inline: tuple[Inline, ...] = ()
@@ -380,8 +429,8 @@ def message(
         sender=formataddr((rendered.sender_name, current_app.config["MAIL_FROM"]), "utf-8"),
         recipients=[recipient],
         reply_to=context.get("reply_to"),
-        body=rendered.text,
-        html=rendered.html,
+        body=rendered.text_pieces,
+        html=rendered.html_pieces,
         message_id=message_id,
         extra_headers=headers,
         inline=rendered.pictures,

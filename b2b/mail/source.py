@@ -10,6 +10,7 @@ import binascii
 import functools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header, decode_header, make_header
 from email.utils import format_datetime, formataddr, parseaddr
@@ -19,6 +20,8 @@ from typing import Protocol
 WIDTH = 76
 """Octets that a header line should not exceed (RFC 5322, 2.1.1, says 78)."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_ADDRESS = re.compile(r"[\w.+-]{1,64}@[\w.-]{1,255}", re.ASCII)
+"""A mailbox as most are, without anything that could need a second look."""
 
 
 class Picture(Protocol):
@@ -57,12 +60,12 @@ class Letter(Protocol):
         """Likewise."""
 
     @property
-    def body(self) -> str:
-        """The text part."""
+    def body(self) -> Sequence[str]:
+        """The text part in pieces. Those at even places may recur in other letters."""
 
     @property
-    def html(self) -> str | None:
-        """The HTML part."""
+    def html(self) -> Sequence[str] | None:
+        """The HTML part, likewise."""
 
     @property
     def message_id(self) -> str:
@@ -102,7 +105,8 @@ def of(letter: Letter, *, recipient: str, date: datetime) -> bytes:
     if letter.html is not None:
         shown = _text("html", letter.html)
         if letter.inline:
-            related = [shown, *map(_picture, letter.inline)]
+            pictures = [_picture(it.media_type, it.cid, it.encoded) for it in letter.inline]
+            related = [shown, *pictures]
             shown = _parts('related; type="text/html"', f"=_related_{mark}", related)
         body = _parts("alternative", f"=_alternative_{mark}", [body, shown])
     return "\r\n".join(head).encode("ascii") + b"\r\n" + body
@@ -134,6 +138,8 @@ def _subject(value: str) -> str:
 @functools.lru_cache(256)
 def _mailbox(name: str, value: str) -> str:
     """A header with one mailbox: letters repeat sender and answering address."""
+    if _ADDRESS.fullmatch(value):
+        return f"{name}: {value}"
     called, address = parseaddr(_checked(value))
     if not address or len(address) > 320:
         raise UnfitHeader("not one address")
@@ -153,27 +159,55 @@ def _mailbox(name: str, value: str) -> str:
     return f"{name}: {called}\r\n <{address}>"
 
 
-def _text(kind: str, text: str) -> bytes:
+def _text(kind: str, pieces: Sequence[str]) -> bytes:
     """A part of text with its own headers, in the shorter of the two encodings."""
-    content = "\r\n".join(text.replace("\r\n", "\n").replace("\r", "\n").split("\n")).encode()
+    # What many letters share is encoded once.
+    made = [_recurring(it) if n % 2 == 0 else _encoded(it) for n, it in enumerate(pieces)]
     # Quoted-printable takes three octets for one, base64 four for three.
-    if len(content) - len(content.translate(None, _OUTSIDE)) > len(content) // 6:
-        coding, data = "base64", base64.encodebytes(content).replace(b"\n", b"\r\n")
+    if sum(piece.outside for piece in made) > sum(len(piece.raw) for piece in made) // 6:
+        raw = b"".join(piece.raw for piece in made)
+        coding, data = "base64", base64.encodebytes(raw).replace(b"\n", b"\r\n")
     else:
-        coding, data = "quoted-printable", binascii.b2a_qp(content, istext=True)
+        coding, data = "quoted-printable", b"".join(piece.quoted for piece in made)
+        # A blank must not be the end; it may be the end before a soft break.
+        if not data.endswith((b" =\r\n", b"\t=\r\n")):
+            data = data.removesuffix(_SOFT)
     return (
         f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: {coding}\r\n\r\n'
     ).encode() + data
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """A piece of text, lines ending in CRLF; `quoted` ends at the end of a line."""
+
+    raw: bytes
+    quoted: bytes
+    outside: int
+    """Octets outside ASCII."""
+
+
+def _encoded(piece: str) -> _Encoded:
+    raw = piece.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
+    # One octet more makes room for the mark of a soft break and keeps blanks from being the end;
+    # by the first line end the encoder knows which to write itself.
+    quoted = binascii.b2a_qp(raw + b"x\r\n", istext=True)[:-3]
+    if quoted and not quoted.endswith(b"\r\n"):
+        quoted += _SOFT
+    return _Encoded(raw, quoted, len(raw) - len(raw.translate(None, _OUTSIDE)))
+
+
+_recurring = functools.lru_cache(512)(_encoded)
+_SOFT = b"=\r\n"
 _OUTSIDE = bytes(range(128, 256))
 
 
-def _picture(picture: Picture) -> bytes:
-    lines = "\r\n".join(picture.encoded.split())
+@functools.lru_cache(64)
+def _picture(media_type: str, cid: str, encoded: str) -> bytes:
+    lines = "\r\n".join(encoded.split())
     return (
-        f"Content-Type: {_checked(picture.media_type)}\r\nContent-Transfer-Encoding: base64\r\n"
-        f"Content-ID: <{_checked(picture.cid)}>\r\nContent-Disposition: inline\r\n\r\n{lines}\r\n"
+        f"Content-Type: {_checked(media_type)}\r\nContent-Transfer-Encoding: base64\r\n"
+        f"Content-ID: <{_checked(cid)}>\r\nContent-Disposition: inline\r\n\r\n{lines}\r\n"
     ).encode("ascii")
 
 

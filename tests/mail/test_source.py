@@ -28,8 +28,8 @@ class Letter:
     subject: str = "Hello"
     sender: str = "invites@b2b.example"
     reply_to: str | None = None
-    body: str = "Hello.\n"
-    html: str | None = "<p>Hello.</p>\n"
+    body: tuple[str, ...] = ("Hello.\n",)
+    html: tuple[str, ...] | None = ("<p>Hello.</p>\n",)
     message_id: str = "<1@b2b.example>"
     extra_headers: dict[str, str] = field(default_factory=dict)
     inline: list[Logo] = field(default_factory=list)
@@ -65,13 +65,22 @@ def made(letter: Letter, recipient: str = "sam@gmail.com") -> tuple[bytes, Email
     ],
 )
 def test_texts_come_back_as_they_were(text: str) -> None:
-    _, parsed = made(Letter(body=text, html=f"<p>{text}</p>"))
+    _, parsed = made(Letter(body=(text,), html=(f"<p>{text}</p>",)))
     plain, html = parsed.iter_parts()
     expected = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
     assert plain.get_content().replace("\r\n", "\n").rstrip("\n") == expected
     assert html.get_content().strip().startswith("<p>")
     assert plain.get_content_type() == "text/plain"
     assert html.get_content_type() == "text/html"
+
+
+@pytest.mark.parametrize("text", ["Zoë’s café = 100 % , 3 < 4 \n" * 12, "x" * 400, "안녕 " * 90])
+@pytest.mark.parametrize("every", [1, 2, 5, 37, 75, 76, 77, 150])
+def test_pieces_come_back_as_one_text(text: str, every: int) -> None:
+    pieces = tuple(text[start : start + every] for start in range(0, len(text), every))
+    content, parsed = made(Letter(body=pieces, html=None))
+    assert parsed.get_content().replace("\r\n", "\n").rstrip("\n") == text.rstrip("\n")
+    assert max(map(len, content.split(b"\r\n"))) <= 76  # RFC 2045, 6.7 (5)
 
 
 @pytest.mark.parametrize(
