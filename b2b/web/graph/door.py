@@ -296,10 +296,13 @@ def client_request_id(headers_sent: Mapping[str, str] | None = None) -> str:
         return str(context.correlation_id())
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def _response(answer: Answer) -> Response:
     content = answer.content
     if answer.body is not None:
-        content = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode()
+        content = _JSON.encode(answer.body).encode()
     response = Response(content or b"", answer.status)
     if content is not None:
         response.headers["Content-Type"] = answer.media_type

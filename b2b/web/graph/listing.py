@@ -7,13 +7,16 @@ exactly because what is looked for is frequent.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, literal, or_, select
+from sqlalchemy import Select, and_, bindparam, func, literal, or_, select
 
 from b2b.models.base import Id, UTCDateTime
+from b2b.prepared import Prepared, arguments, parameters
 from b2b.services import replication
 from b2b.web.graph import tokens
 from b2b.web.graph.calls import Answer, Call, GraphError, bad, unsupported
@@ -62,6 +65,25 @@ class Shape:
             for column in one.needed:
                 found[column.key] = column
         return list(found.values())
+
+    @cached_property
+    def plan(self) -> tuple[list[str], Callable[[Any], Sequence[Any]], list[Property]]:
+        """Names in their order; what stands under them where a row holds it as JSON has it, all of
+        a row at once; and the properties whose value is made.
+        """
+        plain = {
+            one.name: one.column.key
+            for one in self.properties
+            if one.is_plain and one.name not in self.hidden
+        }
+        names = [one.name for one in self.properties]
+        others = [one for one in self.properties if one.name not in plain]
+        # `id`, which every row has, holds the place of what is made.
+        keys = [plain.get(name, "id") for name in names]
+        if len(keys) == 1:
+            [key] = keys
+            return names, lambda row: (getattr(row, key),), others
+        return names, attrgetter(*keys) if keys else lambda row: (), others
 
     def context(self) -> str:
         """What `@odata.context` adds to the set."""
@@ -128,10 +150,12 @@ def objects(
         for one in shape.properties
         if one.load is not None and one.name not in shape.hidden
     }
+    names, values, others = shape.plan
     made = []
     for row in rows:
         found: dict[str, Any] = {"@odata.type": kind.odata_type} if typed else {}
-        for one in shape.properties:
+        found.update(zip(names, values(row), strict=True))
+        for one in others:
             if one.name in shape.hidden:
                 found[one.name] = _empty(one)
             elif one.load is not None:
@@ -266,10 +290,16 @@ class Source:
     """Who is in it at all: the tenant comes first."""
     joins: Callable[[Select[Any]], Select[Any]] = lambda query: query
     """What else has to be joined for the conditions."""
-    ordered: Callable[[Call, Query, Sequence[Any]], Select[Any] | None] | None = None
-    """A quicker way to (key, id) in the usual order, of the rows that meet what is given."""
+    ordered: "Ordered | None" = None
     words: Callable[[Call, Property, str], Any] | None = None
     """For `$search` over words."""
+
+
+Ordered = Callable[[Call, Query, Sequence[Any], Sequence[str]], tuple[Sequence[Any], bool] | None]
+"""A quicker way to a list in its usual order: the first rows, one more than the page takes, that
+meet some conditions besides those of the source. Each begins with key and id; whether the columns
+that are named last are there, too. None: there is no quicker way.
+"""
 
 
 def compiled(call: Call, source: Source, query: Query, hidden: frozenset[str]) -> Compiled | None:
@@ -311,15 +341,19 @@ def rows_of(
             base.append(model.id.in_(wanted.candidates))
             found = _straight(source, query, base)
     usual = [(source.kind.properties[source.kind.order], False)]
+    quick = None
     if found is None and source.ordered is not None and [*query.keys] == usual:
-        found = source.ordered(call, query, base)
-    if found is None:
-        found = _straight(source, query, base)
-    places = [tuple(row) for row in call.session.execute(found.limit(query.top + 1))]
-    more, places = len(places) > query.top, places[: query.top]
-    ids = [place[-1] for place in places]
-    following = [_kept(value) for value in places[-1]] if more else None
-    return by_ids(call, source.kind, ids, shape), following
+        names = [column.key for column in shape.columns]
+        quick = source.ordered(call, query, base[len(source.conditions) :], names)
+    if quick is None:
+        found = _straight(source, query, base) if found is None else found
+        quick = call.session.execute(found.limit(query.top + 1)).all(), False
+    rows, is_whole = quick
+    more, rows = len(rows) > query.top, rows[: query.top]
+    following = [_kept(value) for value in rows[-1][: len(query.keys) + 1]] if more else None
+    if is_whole:
+        return rows, following
+    return by_ids(call, source.kind, [row[-1] for row in rows], shape), following
 
 
 def _shown(call: Call, model: Any) -> list[Any]:
@@ -332,15 +366,31 @@ def by_ids(call: Call, kind: Kind, ids: Sequence[UUID], shape: Shape) -> list[An
     """Rows with the columns of *shape*, in the order of *ids*; whoever is gone is left out."""
     if not ids:
         return []
-    model = kind.model
-    columns = {column.key: column for column in (model.id, *shape.columns)}
-    rows = call.session.execute(
-        select(*columns.values()).where(
-            model.tenant_id == call.actor.tenant_id, model.id.in_(list(ids))
-        )
+    count = next((size for size in _SIZES if size >= len(ids)), len(ids))
+    same = [ids[-1]] * (count - len(ids))
+    call.session.flush()
+    rows = _by_ids(kind.model, tuple(shape.columns), count).all(
+        call.session.connection(),
+        tenant_id=call.actor.tenant_id,
+        **arguments("id", [*ids, *same]),
     )
     known = {row.id: row for row in rows}
     return [known[one] for one in ids if one in known]
+
+
+_SIZES = (1, 5, 20, 100, 250, MOST)
+"""How many ids a statement takes; what is left over repeats the last."""
+
+
+@lru_cache(maxsize=256)
+def _by_ids(model: Any, named: tuple[Any, ...], count: int) -> Prepared:
+    columns = {column.key: column for column in (model.id, *named)}
+    return Prepared(
+        select(*columns.values()).where(
+            model.tenant_id == bindparam("tenant_id", type_=Id),
+            model.id.in_(parameters("id", count, Id)),
+        )
+    )
 
 
 def _few(call: Call, candidates: Select[Any] | None) -> bool:

@@ -1,6 +1,7 @@
 """The resource `user`: its properties, and whom a request means (users.md)."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -383,12 +384,14 @@ def everybody(call: Call, *, deleted: bool = False) -> RowSource:
     return RowSource(
         USER,
         [User.tenant_id == call.actor.tenant_id, gone],
-        ordered=lambda call, query, base: _by_name(call, query, base, deleted=deleted),
+        ordered=partial(_by_name, deleted=deleted),
         words=_words,
     )
 
 
-def _by_name(call: Call, query: Query, base: Sequence[Any], *, deleted: bool) -> Select[Any] | None:
+def _by_name(
+    call: Call, query: Query, conditions: Sequence[Any], names: Sequence[str], *, deleted: bool
+) -> tuple[Sequence[Any], bool] | None:
     numbers = [
         number
         for number in user_listing.facets_in(call.session, call.actor.tenant_id)
@@ -398,9 +401,14 @@ def _by_name(call: Call, query: Query, base: Sequence[Any], *, deleted: bool) ->
     if not numbers:
         return None
     after = None if query.after is None else (str(query.after[0]), UUID(str(query.after[1])))
-    return user_listing.by_name(
-        call.actor.tenant_id, numbers, *base[2:], after=after, limit=query.top + 1
-    )
+    tenant_id, limit = call.actor.tenant_id, query.top + 1
+    if not conditions:
+        found = user_listing.first_by_name(
+            call.session, tenant_id, numbers, names, after=after, limit=limit
+        )
+        return found, True
+    narrowed = user_listing.by_name(tenant_id, numbers, *conditions, after=after, limit=limit)
+    return call.session.execute(narrowed).all(), False
 
 
 def _decided(tree: Condition, facts: Facts) -> bool | None:

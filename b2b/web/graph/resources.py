@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import JSON, Boolean, ColumnElement, Integer, String
 
 from b2b.web.graph.calls import Call
 
@@ -87,6 +87,13 @@ class Property:
     def needed(self) -> Sequence[Any]:
         """The columns that reading it takes."""
         return self.columns or (() if self.column is None else (self.column,))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a row holds it just as JSON writes it."""
+        if self.read is not None or self.load is not None or self.column is None:
+            return False
+        return isinstance(self.column.type, String | Boolean | JSON | Integer)
 
     def value(self, row: Any) -> Any:
         """As JSON writes it."""
