@@ -7,13 +7,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 from flask import Flask
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -51,6 +52,11 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         db.session.remove()
+
+
+def writing() -> AbstractContextManager[Connection]:
+    """The same without a session, for prepared statements."""
+    return database.writing(db.engine)
 
 
 def _machine() -> str:
@@ -111,6 +117,7 @@ class Worker:
         with self._app.app_context():
             deliverer = Deliverer(
                 transaction,
+                writing,
                 owner=self._owner,
                 clock=clock.now,
                 stopping=self._stop.is_set,

@@ -224,6 +224,7 @@ class Mailroom:
         with self._app.app_context():
             deliverer = Deliverer(
                 worker.transaction,
+                worker.writing,
                 owner="test",
                 clock=clock_module.now,
                 stopping=lambda: False,

@@ -164,7 +164,7 @@ class TestFullDisk:
                 with worker.transaction() as session:
                     factories.invite(session, cast, clock.now)
                 deliverer = Deliverer(
-                    worker.transaction, owner="test", clock=lambda: clock.now,
+                    worker.transaction, worker.writing, owner="test", clock=lambda: clock.now,
                     stopping=lambda: False,
                 )  # fmt: skip
                 outcome = deliverer.run()
@@ -246,7 +246,11 @@ def test_a_clock_that_jumps_while_mail_goes_out_sends_nothing_twice_and_loses_no
                 for address in addresses:
                     factories.invite(session, cast, clock.now, address)
             deliverer = Deliverer(
-                worker.transaction, owner="test", clock=lambda: clock.now, stopping=lambda: False
+                worker.transaction,
+                worker.writing,
+                owner="test",
+                clock=lambda: clock.now,
+                stopping=lambda: False,
             )
             for _ in range(3):
                 deliverer.run()

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
+from sqlalchemy import Connection as Database
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -22,6 +23,7 @@ from b2b.mail.outbox import Leased
 from b2b.mail.pictures import Album
 
 log = logging.getLogger(__name__)
+S = TypeVar("S")
 T = TypeVar("T")
 
 SILENCES = 3
@@ -60,13 +62,14 @@ class Deliverer:
     meanwhile can be undone: the next letters are rendered, the next envelope is announced, and its
     content goes out but for the end.
 
-    *transaction* opens a short write transaction and commits it; *clock* says what time it is;
-    *stopping* is asked between two mails.
+    *transaction* opens a short write transaction and commits it, *writing* likewise but without a
+    session; *clock* says what time it is; *stopping* is asked between two mails.
     """
 
     def __init__(
         self,
         transaction: Callable[[], contextlib.AbstractContextManager[Session]],
+        writing: Callable[[], contextlib.AbstractContextManager[Database]],
         *,
         owner: str,
         clock: Callable[[], datetime],
@@ -75,6 +78,7 @@ class Deliverer:
         lasting: timedelta = outbox.LEASE,
     ) -> None:
         self._transaction = transaction
+        self._writing = writing
         self._pictures = Album(transaction)
         self._owner = owner
         self._clock = clock
@@ -136,7 +140,7 @@ class Deliverer:
             return mails
         self._alone = len(suspects)
         for mail in suspects:
-            outbox.put_first(session, mail)
+            outbox.put_first(session.connection(), mail)
         return [mail for mail in mails if not mail.crashes] or self._lease(session, 1)
 
     def _round(self, mails: list[Leased], outcome: Outcome, *, connecting: bool = False) -> None:
@@ -259,14 +263,14 @@ class Deliverer:
         good = isinstance(answer, Reply) and answer.is_good
         final = isinstance(answer, Reply) and answer.is_final
 
-        def write(session: Session) -> tuple[bool, bool]:
+        def write(database: Database) -> tuple[bool, bool]:
             now = self._clock()
             if good:
-                kept = outbox.sent(session, mail, now=now)
+                kept = outbox.sent(database, mail, now=now)
             else:
                 how = outbox.failed if final else outbox.later
-                kept = how(session, mail, reason, now=now)
-            return kept, following is None or outbox.is_ours(session, following.mail)
+                kept = how(database, mail, reason, now=now)
+            return kept, following is None or outbox.is_ours(database, following.mail)
 
         kept, ours = self._write(write)
         if good:
@@ -294,7 +298,10 @@ class Deliverer:
             self._settle(mail, Reply(500, reason), None, outcome)
 
     def _trip(self, trouble: Trouble, outcome: Outcome) -> None:
-        again_at = self._write(functools.partial(breaker.trip, trouble=trouble, now=self._clock()))
+        now = self._clock()
+        again_at = self._patiently(
+            self._transaction, functools.partial(breaker.trip, trouble=trouble, now=now)
+        )
         outcome.unreachable = trouble.reason
         log.warning(
             "the mail server is left alone for a while",
@@ -302,22 +309,29 @@ class Deliverer:
         )
 
     def _release(self, mails: list[Leased]) -> None:
-        def write(session: Session) -> None:
+        def write(database: Database) -> None:
             for mail in mails:
-                outbox.release(session, mail, now=self._clock())
+                outbox.release(database, mail, now=self._clock())
 
         if mails:
             self._write(write)
 
-    def _write(self, what: Callable[[Session], T]) -> T:
-        """Run *what* in a transaction, waiting for a database that is locked or away as long as the
-        lease lasts: giving up would send the mail again afterwards.
+    def _write(self, what: Callable[[Database], T]) -> T:
+        return self._patiently(self._writing, what)
+
+    def _patiently(
+        self,
+        transaction: Callable[[], contextlib.AbstractContextManager[S]],
+        what: Callable[[S], T],
+    ) -> T:
+        """Run *what* in a *transaction*, waiting for a database that is locked or away as long as
+        the lease lasts: giving up would send the mail again afterwards.
         """
         ends = self._until + self._lasting.total_seconds() / 2
         while True:
             try:
-                with self._transaction() as session:
-                    return what(session)
+                with transaction() as under_way:
+                    return what(under_way)
             except DBAPIError:
                 if time.monotonic() > ends:
                     raise

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnClause,
+    Connection,
     Integer,
     Select,
     bindparam,
@@ -292,9 +293,9 @@ def take_back(session: Session, gone: Callable[[str], bool], *, now: datetime) -
     return done.rowcount  # type: ignore[attr-defined]
 
 
-def _settle(session: Session, mail: Leased, **values: Any) -> bool:
+def _settle(connection: Connection, mail: Leased, **values: Any) -> bool:
     """Write *values* if the lease is still ours; False when somebody else has it."""
-    result = session.execute(
+    result = connection.execute(
         update(OutboxMessage)
         .where(
             OutboxMessage.tenant_id == mail.tenant_id,
@@ -303,9 +304,8 @@ def _settle(session: Session, mail: Leased, **values: Any) -> bool:
             OutboxMessage.state == MailState.QUEUED,
         )
         .values(lease_owner=None, **values)
-        .execution_options(synchronize_session=False)
     )
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return bool(result.rowcount)
 
 
 def _of_mail() -> tuple[Any, ...]:
@@ -334,44 +334,40 @@ _SENT = Prepared(
 _OURS = Prepared(select(OutboxMessage.fence).where(*_of_mail(), OutboxMessage.state == _queued))
 
 
-def sent(session: Session, mail: Leased, *, now: datetime) -> bool:
+def sent(connection: Connection, mail: Leased, *, now: datetime) -> bool:
     """The mail server took it. False: the lease was lost, the row is somebody else's."""
-    return bool(
-        _SENT.all(
-            session.connection(), whose=mail.tenant_id, which=mail.id, held=mail.fence, at=now
-        )
-    )
+    return bool(_SENT.all(connection, whose=mail.tenant_id, which=mail.id, held=mail.fence, at=now))
 
 
-def is_ours(session: Session, mail: Leased) -> bool:
+def is_ours(connection: Connection, mail: Leased) -> bool:
     """Whether the lease is still ours and nobody has cancelled the mail."""
-    return bool(
-        _OURS.all(session.connection(), whose=mail.tenant_id, which=mail.id, held=mail.fence)
-    )
+    return bool(_OURS.all(connection, whose=mail.tenant_id, which=mail.id, held=mail.fence))
 
 
-def later(session: Session, mail: Leased, reason: str, *, now: datetime) -> bool:
+def later(connection: Connection, mail: Leased, reason: str, *, now: datetime) -> bool:
     """Try again after a while, with some jitter; after 72 hours it has failed for good."""
     if now - mail.created_at >= GIVE_UP:
-        return failed(session, mail, reason, now=now)
+        return failed(connection, mail, reason, now=now)
     minutes = _WAITS[min(mail.attempts, len(_WAITS)) - 1]
     wait = timedelta(seconds=minutes * 60 * (0.9 + secrets.randbelow(201) / 1000))
-    return _settle(session, mail, due_at=now + wait, crashes=0, last_error=reason[:512])
+    return _settle(connection, mail, due_at=now + wait, crashes=0, last_error=reason[:512])
 
 
-def release(session: Session, mail: Leased, *, now: datetime) -> bool:
+def release(connection: Connection, mail: Leased, *, now: datetime) -> bool:
     """Give a row back untouched: the worker stops, or could not even begin."""
-    return _settle(session, mail, due_at=now, attempts=mail.attempts - 1)
+    return _settle(connection, mail, due_at=now, attempts=mail.attempts - 1)
 
 
-def put_first(session: Session, mail: Leased) -> bool:
+def put_first(connection: Connection, mail: Leased) -> bool:
     """Give a row back untouched, to be leased before what is younger."""
-    return _settle(session, mail, due_at=mail.created_at, attempts=mail.attempts - 1)
+    return _settle(connection, mail, due_at=mail.created_at, attempts=mail.attempts - 1)
 
 
-def failed(session: Session, mail: Leased, reason: str, *, now: datetime) -> bool:
+def failed(connection: Connection, mail: Leased, reason: str, *, now: datetime) -> bool:
     """Refused for good, or parked: an admin may send it again."""
-    return _settle(session, mail, state=MailState.FAILED, settled_at=now, last_error=reason[:512])
+    return _settle(
+        connection, mail, state=MailState.FAILED, settled_at=now, last_error=reason[:512]
+    )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,11 @@ def deliver(app: Flask) -> Deliver:
     def once(owner: str = "test", stopping: Callable[[], bool] = lambda: False) -> Outcome:
         with app.app_context():
             deliverer = Deliverer(
-                worker.transaction, owner=owner, clock=clock_module.now, stopping=stopping
+                worker.transaction,
+                worker.writing,
+                owner=owner,
+                clock=clock_module.now,
+                stopping=stopping,
             )
             try:
                 return deliverer.run()

@@ -565,16 +565,16 @@ def test_whoever_lost_the_lease_writes_nothing(app: Flask, cast: Cast, clock: Cl
             [quick] = outbox.lease(session, "quick", now=clock.advance(minutes=1), limit=5)
         assert quick.fence == slow.fence + 1
         for settle in (
-            lambda session: outbox.sent(session, slow, now=clock.now),
-            lambda session: outbox.failed(session, slow, "no", now=clock.now),
-            lambda session: outbox.later(session, slow, "no", now=clock.now),
-            lambda session: outbox.release(session, slow, now=clock.now),
+            lambda session: outbox.sent(session.connection(), slow, now=clock.now),
+            lambda session: outbox.failed(session.connection(), slow, "no", now=clock.now),
+            lambda session: outbox.later(session.connection(), slow, "no", now=clock.now),
+            lambda session: outbox.release(session.connection(), slow, now=clock.now),
         ):
             with worker.transaction() as session:
                 assert settle(session) is False
         assert row(app).lease_owner == "quick"
         with worker.transaction() as session:
-            assert outbox.sent(session, quick, now=clock.now) is True
+            assert outbox.sent(session.connection(), quick, now=clock.now) is True
     assert (row(app).state, row(app).lease_owner) == (MailState.SENT, None)
 
 
@@ -647,6 +647,7 @@ def test_an_envelope_announced_for_nothing_does_not_disturb_the_next_round(
     with app.app_context():
         deliverer = Deliverer(
             worker.transaction,
+            worker.writing,
             owner="test",
             clock=clock_module.now,
             stopping=lambda: len(server.accepted) in enough,
@@ -862,6 +863,7 @@ def test_eight_workers_send_a_thousand_mails_once_over_a_slow_server(
         db.session.remove()
         deliverer = Deliverer(
             worker.transaction,
+            worker.writing,
             owner=f"worker {number}",
             clock=clock_module.now,
             stopping=lambda: False,
