@@ -49,9 +49,6 @@ MAX_FAILED_SIGN_INS = 5
 MAX_NOTED = 500
 """Lines of a conversation that are kept, and characters of each."""
 
-PACK_AFTER = 0.0005
-"""Seconds that a mail waits for its next octets before those that are here are packed."""
-
 HANDSHAKE = 30.0
 
 # What a session waits for.
@@ -161,7 +158,7 @@ class Session(SMTP):
     """The mail that is being read."""
     _kept: Content | None
     """The mail that is being committed."""
-    _timer: asyncio.TimerHandle | None
+    _timer: asyncio.Handle | None
     _task: "asyncio.Task[None] | None"
     _replied: str | None
     _begun: int
@@ -304,7 +301,7 @@ class Session(SMTP):
                     self._refuse("content", "552 5.3.4 Message too large", close=True)
                 else:
                     if self._timer is None:
-                        self._timer = self.loop.call_later(PACK_AFTER, self._pack)
+                        self._timer = self.loop.call_soon(self._look_once_more)
                     break
             else:
                 start = self._next
@@ -339,6 +336,11 @@ class Session(SMTP):
         taken = self._buffer[self._next :] if self._next else self._buffer
         self._buffer, self._next = b"", 0
         return taken
+
+    def _look_once_more(self) -> None:
+        # What has come by now is read first. A timer counts whole milliseconds, and the end of the
+        # mail may come sooner: then its client would wait for all the packing.
+        self._timer = self.loop.call_soon(self._pack)
 
     def _pack(self) -> None:
         self._timer = None
