@@ -8,6 +8,7 @@ from bench import (
     bulk_door,
     code_flow,
     delivery,
+    graph_users,
     inbox,
     invite_form,
     my_apps,
@@ -39,6 +40,7 @@ BENCHES = [
     tokens,
     code_flow,
     web_process,
+    graph_users,
 ]
 
 

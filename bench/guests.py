@@ -128,6 +128,8 @@ class Client:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("localhost", port, timeout=60)
         self.cookies: dict[str, str] = {}
+        self.headers: dict[str, str] = {}
+        """Sent with every request besides."""
 
     def wear(self, cookie: str) -> None:
         """Be another browser."""
@@ -147,7 +149,7 @@ class Client:
         self, method: str, path: str, body: str | None, headers: dict[str, str]
     ) -> tuple[int, str]:
         headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        self._connection.request(method, path, body, headers)
+        self._connection.request(method, path, body, headers | self.headers)
         answer = self._connection.getresponse()
         self.text = answer.read()
         for name, value in answer.getheaders():

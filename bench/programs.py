@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,14 +73,41 @@ class Figures:
 def drive(
     base: str, path: str, body: str, *, cookie: str, tag: str, seconds: float, connections: int = 1
 ) -> Figures:
-    """POST *body* over and over; ADDRESS in it becomes another address each time."""
+    """POST the form *body* over and over; ADDRESS in it becomes another address each time."""
+    return send(
+        base,
+        "POST",
+        path,
+        body.replace("ADDRESS", "NUMBER%40partner.example"),
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie},
+        tag=tag,
+        seconds=seconds,
+        connections=connections,
+    )
+
+
+def send(
+    base: str,
+    method: str,
+    path: str,
+    body: str = "",
+    *,
+    headers: Mapping[str, str],
+    tag: str,
+    seconds: float,
+    connections: int = 1,
+) -> Figures:
+    """Send one request over and over; NUMBER in its body becomes another text each time, which
+    begins with *tag*.
+    """
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("The benches need wrk. Install it once:  sudo apt-get install wrk")
+    lines = "\n".join(f"{name}: {value}" for name, value in headers.items())
     done = subprocess.run(
         [
             wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
-            str(ROOT / "bench" / "post.lua"), base, "--", path, cookie, body, tag,
+            str(ROOT / "bench" / "request.lua"), base, "--", method, path, lines, body, tag,
         ],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -125,6 +152,23 @@ class Person:
     def cookie(self) -> str:
         """The Cookie header."""
         return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.jar)
+
+
+def program_token(base: str, data_dir: Path) -> str:
+    """A token for Graph of the demo's program, which holds every permission."""
+    demo = json.loads((data_dir / "demo.json").read_text())
+    daemon = next(one for one in demo["applications"] if one["kind"] == "daemon")
+    body = urllib.parse.urlencode(
+        {
+            "grant_type": "client_credentials",
+            "client_id": daemon["appId"],
+            "client_secret": daemon["clientSecret"],
+            "scope": "https://graph.microsoft.com/.default",
+        }
+    )
+    address = f"{base}/{daemon['tenantId']}/oauth2/v2.0/token"
+    with urllib.request.urlopen(address, body.encode(), timeout=10) as answer:
+        return str(json.load(answer)["access_token"])
 
 
 def john(base: str, data_dir: Path) -> Person:
