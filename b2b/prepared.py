@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Dialect, bindparam
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.types import TypeEngine
 
@@ -100,6 +101,11 @@ class Prepared:
             make([v if way is None else way(v) for v, way in zip(row, ways, strict=True)])
             for row in found
         ]
+
+    def within(self, session: Session, **values: Any) -> list[Any]:
+        """As `all`, in the transaction of *session*, whose own changes it sees."""
+        session.flush()
+        return self.all(session.connection(), **values)
 
 
 def run(connection: Connection, text: str, values: Any = ()) -> Sequence[Any]:

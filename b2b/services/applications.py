@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ColumnExpressionArgument, exists, insert, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    ColumnExpressionArgument,
+    Select,
+    bindparam,
+    exists,
+    insert,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from b2b import links
@@ -25,6 +34,7 @@ from b2b.models import (
     UserType,
     new_id,
 )
+from b2b.models.base import Id
 from b2b.prepared import Prepared
 from b2b.services import audit, groups, owners, paging, resources
 from b2b.services.audit import Activity, Change, Entry
@@ -165,7 +175,10 @@ def tiles(session: Session, tenant_id: UUID, user_id: UUID) -> list[Tile]:
     return [Tile(*row) for row in rows]
 
 
-def _held(tenant_id: UUID, user_id: UUID) -> ColumnElement[bool]:
+_Key = UUID | BindParameter[UUID]
+
+
+def _held(tenant_id: _Key, user_id: _Key) -> ColumnElement[bool]:
     """Assignments of somebody himself, or of a group that he is in (direct members only)."""
     groups = select(Membership.group_id).where(
         Membership.tenant_id == tenant_id, Membership.user_id == user_id
@@ -178,13 +191,15 @@ def _held(tenant_id: UUID, user_id: UUID) -> ColumnElement[bool]:
 # Opening one ------------------------------------------------------------------------------------
 
 
+_BY_APP_ID = select(ServicePrincipal).where(
+    ServicePrincipal.tenant_id == bindparam("tenant_id"),
+    ServicePrincipal.app_id == bindparam("app_id"),
+)
+
+
 def by_app_id(session: Session, tenant_id: UUID, app_id: UUID) -> ServicePrincipal | None:
     """The application with this client id in a tenant."""
-    return session.scalar(
-        select(ServicePrincipal).where(
-            ServicePrincipal.tenant_id == tenant_id, ServicePrincipal.app_id == app_id
-        )
-    )
+    return session.scalar(_BY_APP_ID, {"tenant_id": tenant_id, "app_id": app_id})
 
 
 def lets_in(session: Session, application: ServicePrincipal, user: User) -> bool:
@@ -193,47 +208,56 @@ def lets_in(session: Session, application: ServicePrincipal, user: User) -> bool
         return False
     if not application.assignment_required:
         return True
-    return bool(
-        session.scalar(
-            select(
-                exists().where(
-                    _held(application.tenant_id, user.id),
-                    AppRoleAssignment.service_principal_id == application.id,
-                )
-            )
-        )
-    )
+    values = {
+        "tenant_id": application.tenant_id, "user_id": user.id, "application_id": application.id
+    }  # fmt: skip
+    return bool(_LETS_IN.within(session, **values))
 
 
 def roles_in(session: Session, application: ServicePrincipal, user: User) -> list[str]:
     """Values of the application's roles that *user* holds, himself or through a group; sorted."""
-    return role_values(session, application, _held(application.tenant_id, user.id))
+    values = {
+        "tenant_id": application.tenant_id, "user_id": user.id, "application_id": application.id
+    }  # fmt: skip
+    return [row.value for row in _ROLES_IN.within(session, **values)]
 
 
 def role_values(
     session: Session, application: ServicePrincipal, *held: ColumnExpressionArgument[bool]
 ) -> list[str]:
     """Values of the application's roles whose assignments meet *held*; sorted, each once."""
-    return list(
-        session.scalars(
-            select(AppRole.value)
-            .join(
-                AppRoleAssignment,
-                (AppRoleAssignment.tenant_id == AppRole.tenant_id)
-                & (AppRoleAssignment.service_principal_id == AppRole.service_principal_id)
-                & (AppRoleAssignment.app_role_id == AppRole.id),
-            )
-            .where(
-                AppRole.tenant_id == application.tenant_id,
-                AppRole.service_principal_id == application.id,
-                AppRole.is_enabled,
-                AppRole.value.is_not(None),
-                *held,
-            )
-            .distinct()
-            .order_by(AppRole.value)
+    return list(session.scalars(_values(application.tenant_id, application.id).where(*held)))
+
+
+def _values(tenant_id: _Key, application_id: _Key) -> Select[str | None]:
+    return (
+        select(AppRole.value)
+        .join(
+            AppRoleAssignment,
+            (AppRoleAssignment.tenant_id == AppRole.tenant_id)
+            & (AppRoleAssignment.service_principal_id == AppRole.service_principal_id)
+            & (AppRoleAssignment.app_role_id == AppRole.id),
         )
+        .where(
+            AppRole.tenant_id == tenant_id,
+            AppRole.service_principal_id == application_id,
+            AppRole.is_enabled,
+            AppRole.value.is_not(None),
+        )
+        .distinct()
+        .order_by(AppRole.value)
     )
+
+
+_TENANT_ID, _USER_ID, _APPLICATION_ID = (
+    bindparam(name, type_=Id) for name in ("tenant_id", "user_id", "application_id")
+)
+_ROLES_IN = Prepared(_values(_TENANT_ID, _APPLICATION_ID).where(_held(_TENANT_ID, _USER_ID)))
+_LETS_IN = Prepared(
+    select(AppRoleAssignment.id).where(
+        _held(_TENANT_ID, _USER_ID), AppRoleAssignment.service_principal_id == _APPLICATION_ID
+    )
+)
 
 
 # One application --------------------------------------------------------------------------------

@@ -78,9 +78,15 @@ def add(session: Session, key: str, count: int, *, most: int | None, now: dateti
     return most is None or total <= most
 
 
+_FORGET = Prepared(
+    delete(Attempts).where(Attempts.key == bindparam("forgotten", type_=Attempts.key.type))
+)
+
+
 def forget(session: Session, key: str) -> None:
     """Start over for *key*: the secret was right."""
-    session.execute(delete(Attempts).where(Attempts.key == key))
+    session.flush()
+    _FORGET.write(session.connection(), [{"forgotten": key}])
 
 
 def purge(session: Session, now: datetime) -> None:

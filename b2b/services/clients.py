@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from urllib.parse import unquote_plus
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from b2b import certificates, jose, keys, links
@@ -23,6 +23,7 @@ from b2b.models import (
     TenantKind,
     TenantPolicy,
 )
+from b2b.services import applications
 from b2b.services.aadsts import SignInRefused
 
 COMMON, ORGANISATIONS, CONSUMERS = "common", "organizations", "consumers"
@@ -60,6 +61,20 @@ def needed(parameters: Parameters, name: str) -> str:
 # The tenant --------------------------------------------------------------------------------------
 
 
+# Statements that every request needs are put together once: that takes longer than running them.
+_PERSONAL = select(Tenant).where(Tenant.kind == TenantKind.CONSUMER)
+_TENANT_BY_ID = select(Tenant).where(Tenant.id == bindparam("id"))
+_TENANT_BY_DOMAIN = (
+    select(Tenant)
+    .join(Domain, Domain.tenant_id == Tenant.id)
+    .where(
+        Domain.name == bindparam("domain"),
+        Domain.verified_at.is_not(None),
+        Tenant.kind == TenantKind.ORGANISATION,
+    )
+)
+
+
 def tenant_named(session: Session, name: str) -> Tenant:
     """The organisation with this id or verified domain. Raises SignInRefused."""
     if name.lower() in SHARED:
@@ -79,19 +94,13 @@ def place_named(session: Session, name: str) -> Tenant | None:
         return None
     if not _TENANT.fullmatch(name):
         raise SignInRefused(90002, name=name[:253])
-    query = select(Tenant)
     if known in (CONSUMERS, str(CONSUMER_TENANT)):
-        query = query.where(Tenant.kind == TenantKind.CONSUMER)
+        found = session.scalars(_PERSONAL).one_or_none()
     else:
         try:
-            query = query.where(Tenant.id == UUID(name))
+            found = session.scalars(_TENANT_BY_ID, {"id": UUID(name)}).one_or_none()
         except ValueError:
-            query = query.join(Domain, Domain.tenant_id == Tenant.id).where(
-                Domain.name == known,
-                Domain.verified_at.is_not(None),
-                Tenant.kind == TenantKind.ORGANISATION,
-            )
-    found = session.scalars(query).one_or_none()
+            found = session.scalars(_TENANT_BY_DOMAIN, {"domain": known}).one_or_none()
     if found is None:
         raise SignInRefused(90002, name=name[:253])
     return found
@@ -147,13 +156,16 @@ def _unknown(client_id: str, tenant: Tenant | None) -> SignInRefused:
     )
 
 
+_REGISTRATION = select(Application).where(Application.app_id == bindparam("app_id"))
+
+
 def registration_of(session: Session, client_id: str, tenant: Tenant | None) -> Application:
     """The registration with this client id. Raises SignInRefused; *tenant* is for the words."""
     try:
         app_id = UUID(client_id)
     except ValueError:
         raise _unknown(client_id, tenant) from None
-    found = session.scalars(select(Application).where(Application.app_id == app_id)).one_or_none()
+    found = session.scalars(_REGISTRATION, {"app_id": app_id}).one_or_none()
     if found is None:
         raise _unknown(client_id, tenant)
     return found
@@ -172,12 +184,7 @@ def in_tenant(session: Session, registration: Application, tenant: Tenant) -> Cl
         )
         if not fits:
             raise _unknown(str(registration.app_id), tenant)
-    application = session.scalars(
-        select(ServicePrincipal).where(
-            ServicePrincipal.tenant_id == tenant.id,
-            ServicePrincipal.app_id == registration.app_id,
-        )
-    ).one_or_none()
+    application = applications.by_app_id(session, tenant.id, registration.app_id)
     if application is None and registration.tenant_id == tenant.id:
         raise _unknown(str(registration.app_id), tenant)
     if application is not None and not application.account_enabled:

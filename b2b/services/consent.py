@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
@@ -24,6 +24,8 @@ from b2b.models import (
     fold,
     new_id,
 )
+from b2b.models.base import Id
+from b2b.prepared import Prepared
 from b2b.services import applications, audit, graph_permissions, permissions
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.permissions import Action
@@ -38,7 +40,7 @@ LONGEST = 8192
 
 def graph_principal(session: Session, actor: Actor) -> ServicePrincipal:
     """Microsoft Graph in the actor's tenant, with its permissions; made when first needed."""
-    found = _by_app_id(session, actor.tenant_id, graph_permissions.APP_ID)
+    found = applications.by_app_id(session, actor.tenant_id, graph_permissions.APP_ID)
     if found is not None:
         return found
     made = ServicePrincipal(
@@ -89,10 +91,10 @@ def add_to_tenant(session: Session, actor: Actor, registration: Application) -> 
     """An application that is registered elsewhere, in the actor's tenant: with the scopes and roles
     that it has at home. The caller has asked whether it may be.
     """
-    found = _by_app_id(session, actor.tenant_id, registration.app_id)
+    found = applications.by_app_id(session, actor.tenant_id, registration.app_id)
     if found is not None:
         return found
-    home = _by_app_id(session, registration.tenant_id, registration.app_id)
+    home = applications.by_app_id(session, registration.tenant_id, registration.app_id)
     made = ServicePrincipal(
         tenant_id=actor.tenant_id,
         id=new_id(),
@@ -135,7 +137,7 @@ def take_in(session: Session, actor: Actor, app_id: UUID) -> ServicePrincipal:
     """
     require_all(actor)
     audit.lock(session, actor.tenant_id)
-    if _by_app_id(session, actor.tenant_id, app_id) is not None:
+    if applications.by_app_id(session, actor.tenant_id, app_id) is not None:
         raise Conflict(N_("This application is in the organisation already."))
     registration = session.scalars(
         select(Application).where(Application.app_id == app_id)
@@ -145,19 +147,11 @@ def take_in(session: Session, actor: Actor, app_id: UUID) -> ServicePrincipal:
     return add_to_tenant(session, actor, registration)
 
 
-def _by_app_id(session: Session, tenant_id: UUID, app_id: UUID) -> ServicePrincipal | None:
-    return session.scalars(
-        select(ServicePrincipal).where(
-            ServicePrincipal.tenant_id == tenant_id, ServicePrincipal.app_id == app_id
-        )
-    ).one_or_none()
-
-
 def principal_of(session: Session, actor: Actor, app_id: UUID) -> ServicePrincipal:
     """A resource in the actor's tenant, Graph made if need be. Raises NotFound."""
     if app_id == graph_permissions.APP_ID:
         return graph_principal(session, actor)
-    found = _by_app_id(session, actor.tenant_id, app_id)
+    found = applications.by_app_id(session, actor.tenant_id, app_id)
     if found is None:
         raise NotFound(N_("There is no application with this id."))
     return found
@@ -186,7 +180,7 @@ def described(
         ]
         name = graph_permissions.NAME
     else:
-        found = _by_app_id(session, tenant_id, app_id)
+        found = applications.by_app_id(session, tenant_id, app_id)
         if found is None:
             return None
         name = found.display_name
@@ -221,21 +215,33 @@ def _rows(session: Session, model: type[R], principal: ServicePrincipal) -> Sequ
 # In people's name --------------------------------------------------------------------------------
 
 
+_GRANTED = Prepared(
+    select(PermissionGrant.scope).where(
+        PermissionGrant.tenant_id == bindparam("tenant_id", type_=Id),
+        PermissionGrant.client_id == bindparam("client_id", type_=Id),
+        PermissionGrant.resource_id == bindparam("resource_id", type_=Id),
+        PermissionGrant.principal_id.in_(
+            (bindparam("everybody", type_=Id), bindparam("user_id", type_=Id))
+        ),
+    )
+)
+
+
 def granted(
     session: Session, client: ServicePrincipal, resource: ServicePrincipal, user_id: UUID
 ) -> frozenset[str]:
     """Scope values that *client* has been granted at *resource* for somebody, by himself or by an
     administrator for everybody.
     """
-    rows = session.scalars(
-        select(PermissionGrant.scope).where(
-            PermissionGrant.tenant_id == client.tenant_id,
-            PermissionGrant.client_id == client.id,
-            PermissionGrant.resource_id == resource.id,
-            PermissionGrant.principal_id.in_((EVERYBODY, user_id)),
-        )
+    rows = _GRANTED.within(
+        session,
+        tenant_id=client.tenant_id,
+        client_id=client.id,
+        resource_id=resource.id,
+        everybody=EVERYBODY,
+        user_id=user_id,
     )
-    return frozenset(value for scope in rows for value in scope.split())
+    return frozenset(value for row in rows for value in row.scope.split())
 
 
 def scope_values(session: Session, resource: ServicePrincipal, ids: Collection[UUID]) -> list[str]:

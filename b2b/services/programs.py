@@ -1,12 +1,20 @@
 """The way that programs mostly ask for tokens, taken quickly: for Graph, in their own tenant, with
-a secret. A few prepared statements answer it; whatever is otherwise, and every refusal, goes the
+a secret. One prepared statement answers it; whatever is otherwise, and every refusal, goes the
 general way of `grants.client_credentials`, which alone knows the reasons.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, LargeBinary, bindparam, select
+from sqlalchemy import (
+    Connection,
+    LargeBinary,
+    bindparam,
+    literal_column,
+    select,
+)
+from sqlalchemy.sql.functions import aggregate_strings
 
 from b2b import keys
 from b2b.models import (
@@ -28,12 +36,47 @@ from b2b.services.tokens import Program
 
 _registered, _there = Application.__table__, ServicePrincipal.__table__
 _kept, _tenants = ApplicationCredential.__table__, Tenant.__table__
+_graph, _roles, _given = (
+    ServicePrincipal.__table__.alias("graph"),
+    AppRole.__table__,
+    AppRoleAssignment.__table__,
+)
+_BLANK: Any = literal_column("' '")
+_held = (
+    # One value with all of them: they hold no spaces, for they are words of a scope.
+    select(aggregate_strings(_roles.c.value, _BLANK))
+    .select_from(_graph)
+    .join(
+        _given,
+        (_given.c.tenant_id == _graph.c.tenant_id) & (_given.c.service_principal_id == _graph.c.id),
+    )
+    .join(
+        _roles,
+        (_roles.c.tenant_id == _given.c.tenant_id)
+        & (_roles.c.service_principal_id == _given.c.service_principal_id)
+        & (_roles.c.id == _given.c.app_role_id),
+    )
+    .where(
+        _graph.c.tenant_id == _there.c.tenant_id,
+        _graph.c.app_id == bindparam("graph", type_=Id),
+        _given.c.principal_id == _there.c.id,
+        _given.c.principal_type
+        == bindparam("service_principal", type_=_given.c.principal_type.type),
+        _roles.c.for_applications,
+        _roles.c.is_enabled,
+        _roles.c.value.is_not(None),
+    )
+    .correlate(_there)
+    .scalar_subquery()
+)
 _FIND = Prepared(
     select(
         _there.c.id,
         _there.c.display_name,
         _registered.c.token_seconds,
         _kept.c.id.label("credential_id"),
+        _held.label("held"),
+        *signing_keys.in_force(bindparam("moment", type_=UTCDateTime)),
     )
     .select_from(_registered)
     .join(
@@ -54,36 +97,6 @@ _FIND = Prepared(
         _kept.c.secret_hash == bindparam("secret_hash", type_=LargeBinary),
         _kept.c.expires_at > bindparam("moment", type_=UTCDateTime),
     )
-)
-_graph, _roles, _given = (
-    ServicePrincipal.__table__.alias("graph"),
-    AppRole.__table__,
-    AppRoleAssignment.__table__,
-)
-_HELD = Prepared(
-    select(_roles.c.value)
-    .select_from(_graph)
-    .join(
-        _given,
-        (_given.c.tenant_id == _graph.c.tenant_id) & (_given.c.service_principal_id == _graph.c.id),
-    )
-    .join(
-        _roles,
-        (_roles.c.tenant_id == _given.c.tenant_id)
-        & (_roles.c.service_principal_id == _given.c.service_principal_id)
-        & (_roles.c.id == _given.c.app_role_id),
-    )
-    .where(
-        _graph.c.tenant_id == bindparam("tenant_id", type_=Id),
-        _graph.c.app_id == bindparam("graph", type_=Id),
-        _given.c.principal_id == bindparam("principal_id", type_=Id),
-        _given.c.principal_type == bindparam("kind", type_=_given.c.principal_type.type),
-        _roles.c.for_applications,
-        _roles.c.is_enabled,
-        _roles.c.value.is_not(None),
-    )
-    .distinct()
-    .order_by(_roles.c.value)
 )
 _NEEDED = frozenset({"grant_type", "client_id", "client_secret", "scope"})
 
@@ -113,26 +126,21 @@ def issue(
         kind=TenantKind.ORGANISATION,
         secret_hash=keys.digest(sent["client_secret"][0]),
         moment=now,
+        graph=graph_permissions.APP_ID,
+        service_principal=PrincipalType.SERVICE_PRINCIPAL,
     )
-    signer = signing_keys.ready(connection, now=now)
-    if len(found) != 1 or signer is None:
+    if len(found) != 1:
         return None
     [row] = found
-    held = _HELD.all(
-        connection,
-        tenant_id=tenant_id,
-        graph=graph_permissions.APP_ID,
-        principal_id=row.id,
-        kind=PrincipalType.SERVICE_PRINCIPAL,
-    )
-    if not held:
-        return None  # perhaps nobody there has met Graph yet
+    signer = signing_keys.ready(row.signs_now, has_next=row.signs_later)
+    if signer is None or not row.held:  # the latter: perhaps nobody there has met Graph yet
+        return None
     life = tokens.LIFE if row.token_seconds is None else timedelta(seconds=row.token_seconds)
     program = Program(
         tenant_id, app_id, row.id, row.display_name, row.credential_id, grants.BY_SECRET, life
     )
     token = tokens.program_token(
-        signer, program, graph_permissions.URI, [one.value for one in held], version=1, now=now
+        signer, program, graph_permissions.URI, sorted({*row.held.split()}), version=1, now=now
     )
     entry = grants.noted(program, graph_permissions.NAME, asked, now)
     return Issued(token, int(life.total_seconds())), entry

@@ -5,12 +5,14 @@ ADM-2).
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor
 from b2b.errors import N_, Conflict, Denied, NotFound
 from b2b.models import ActorKind, DirectoryRoleAssignment, Role, User
+from b2b.models.base import Id
+from b2b.prepared import Prepared
 from b2b.services import audit, permissions, sessions
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.permissions import Action
@@ -20,16 +22,18 @@ class GuestWarning(Conflict):
     """A guest is about to get a role: it is asked once more, with what it means."""
 
 
+_OF_USER = Prepared(
+    select(DirectoryRoleAssignment.role).where(
+        DirectoryRoleAssignment.tenant_id == bindparam("tenant_id", type_=Id),
+        DirectoryRoleAssignment.user_id == bindparam("user_id", type_=Id),
+    )
+)
+
+
 def of_user(session: Session, tenant_id: UUID, user_id: UUID) -> frozenset[Role]:
     """Directory roles that somebody holds."""
-    return frozenset(
-        session.scalars(
-            select(DirectoryRoleAssignment.role).where(
-                DirectoryRoleAssignment.tenant_id == tenant_id,
-                DirectoryRoleAssignment.user_id == user_id,
-            )
-        )
-    )
+    rows = _OF_USER.within(session, tenant_id=tenant_id, user_id=user_id)
+    return frozenset([row.role for row in rows])
 
 
 def of_users(session: Session, tenant_id: UUID, user_ids: Sequence[UUID]) -> frozenset[UUID]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from b2b import links
 from b2b.models import Application, IdentifierUri, PermissionScope, ServicePrincipal, Tenant
-from b2b.services import graph_permissions
+from b2b.services import applications, graph_permissions
 from b2b.services.aadsts import SignInRefused
 
 IDENTITY = ("openid", "profile", "email", "offline_access")
@@ -151,6 +151,9 @@ def resource_of(session: Session, tenant: Tenant, wanted: Wanted) -> Resource | 
     return Resource(principal, registration, audience)
 
 
+_API = select(Application).where(Application.app_id == bindparam("app_id"))
+
+
 def api_named(session: Session, name: str) -> Application | None:
     """The registration whose API has this name: its client id, or one of its identifier URIs."""
     bare = name.removeprefix("api://")
@@ -159,9 +162,7 @@ def api_named(session: Session, name: str) -> Application | None:
     except ValueError:
         app_id = None
     if app_id is not None:
-        return session.scalars(
-            select(Application).where(Application.app_id == app_id)
-        ).one_or_none()
+        return session.scalars(_API, {"app_id": app_id}).one_or_none()
     return session.scalars(
         select(Application)
         .join(
@@ -174,11 +175,7 @@ def api_named(session: Session, name: str) -> Application | None:
 
 
 def _principal(session: Session, tenant: Tenant, app_id: UUID) -> ServicePrincipal | None:
-    return session.scalars(
-        select(ServicePrincipal).where(
-            ServicePrincipal.tenant_id == tenant.id, ServicePrincipal.app_id == app_id
-        )
-    ).one_or_none()
+    return applications.by_app_id(session, tenant.id, app_id)
 
 
 @dataclass(frozen=True)
@@ -190,20 +187,28 @@ class Offered:
     admins_only: bool
 
 
+_OFFERED = select(
+    PermissionScope.value, PermissionScope.display_name, PermissionScope.admins_only
+).where(
+    PermissionScope.tenant_id == bindparam("tenant_id"),
+    PermissionScope.service_principal_id == bindparam("principal_id"),
+    PermissionScope.value.in_(bindparam("wanted", expanding=True)),
+    PermissionScope.is_enabled,
+)
+
+
 def offered(session: Session, resource: Resource, values: Iterable[str]) -> list[Offered]:
     """Those of *values* that the resource offers, in their order. Raises SignInRefused (70011) for
     one that it does not.
     """
     wanted = list(dict.fromkeys(values))
     rows = session.execute(
-        select(
-            PermissionScope.value, PermissionScope.display_name, PermissionScope.admins_only
-        ).where(
-            PermissionScope.tenant_id == resource.principal.tenant_id,
-            PermissionScope.service_principal_id == resource.principal.id,
-            PermissionScope.value.in_(wanted),
-            PermissionScope.is_enabled,
-        )
+        _OFFERED,
+        {
+            "tenant_id": resource.principal.tenant_id,
+            "principal_id": resource.principal.id,
+            "wanted": wanted,
+        },
     )
     found = {row.value: Offered(*row) for row in rows}
     for value in wanted:

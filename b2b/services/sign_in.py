@@ -6,9 +6,10 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from b2b.actor import Actor, ExternalIdentity
@@ -23,6 +24,8 @@ from b2b.models import (
     User,
     new_id,
 )
+from b2b.models.base import Id
+from b2b.prepared import Prepared
 from b2b.services import addresses, attempts, audit, passwords, profiles, sign_in_log, users
 from b2b.services.addresses import Address
 from b2b.services.audit import Activity, Entry
@@ -148,28 +151,66 @@ def personal_account_of(session: Session, address: Address) -> Account | None:
     return _account(session, address.key, TenantKind.CONSUMER, None)
 
 
+_users, _tenants, _domains = User.__table__, Tenant.__table__, Domain.__table__
+_ACCOUNT = (
+    select(
+        _users.c.tenant_id,
+        _tenants.c.display_name.label("tenant_name"),
+        _users.c.id,
+        _users.c.user_principal_name,
+        _users.c.display_name,
+        _users.c.given_name,
+        _users.c.surname,
+        _users.c.preferred_language,
+        _users.c.account_enabled,
+    )
+    .join_from(_users, _tenants, _tenants.c.id == _users.c.tenant_id)
+    .where(
+        _tenants.c.kind == bindparam("kind", type_=_tenants.c.kind.type),
+        _users.c.upn_key == bindparam("key", type_=_users.c.upn_key.type),
+        _users.c.deleted_at.is_(None),
+        _users.c.creation_type.is_distinct_from(literal_column("'Invitation'")),
+        # Nor whoever was converted and signs in elsewhere since.
+        _users.c.source.in_(
+            [bindparam(name, type_=_users.c.source.type) for name in ("here", "synced")]
+        ),
+    )
+)
+_PERSONAL = Prepared(_ACCOUNT)
+_AT_HOME = Prepared(
+    _ACCOUNT.join(
+        _domains,
+        (_domains.c.tenant_id == _tenants.c.id)
+        & (_domains.c.name == bindparam("domain", type_=_domains.c.name.type))
+        & _domains.c.verified_at.is_not(None),
+    )
+)
+
+
 def _account(session: Session, key: str, kind: TenantKind, domain: str | None) -> Account | None:
-    query = select(User, Tenant.display_name, Tenant.id).join(Tenant, Tenant.id == User.tenant_id)
-    if domain is not None:
-        query = query.join(
-            Domain,
-            (Domain.tenant_id == Tenant.id)
-            & (Domain.name == domain)
-            & Domain.verified_at.is_not(None),
-        )
-    row = session.execute(
-        query.where(
-            Tenant.kind == kind,
-            User.upn_key == key,
-            User.deleted_at.is_(None),
-            User.creation_type.is_distinct_from("Invitation"),
-            # Nor whoever was converted and signs in elsewhere since.
-            User.source.in_((Source.THIS_DIRECTORY, Source.ON_PREMISES)),
-        )
-    ).first()
-    if row is None:
+    values: dict[str, Any] = {
+        "kind": kind, "key": key, "here": Source.THIS_DIRECTORY, "synced": Source.ON_PREMISES
+    }  # fmt: skip
+    if domain is None:
+        rows = _PERSONAL.within(session, **values)
+    else:
+        rows = _AT_HOME.within(session, **values, domain=domain)
+    if not rows:
         return None
-    return _as_account(row[0], row[1], kind, verified=True)
+    row = rows[0]
+    return Account(
+        tenant_id=row.tenant_id,
+        tenant_name=row.tenant_name,
+        tenant_kind=kind,
+        user_id=row.id,
+        sign_in_name=row.user_principal_name,
+        display_name=row.display_name,
+        given_name=row.given_name,
+        surname=row.surname,
+        preferred_language=row.preferred_language,
+        may_sign_in=row.account_enabled,
+        domain_verified=True,
+    )
 
 
 def _as_account(user: User, tenant_name: str, kind: TenantKind, *, verified: bool) -> Account:
@@ -203,11 +244,15 @@ def bound_account(session: Session, identity: Identity) -> Account | None:
     return _as_account(user, tenant_name, kind, verified=True)
 
 
+_REDEEMED_WITH = select(Identity).where(
+    Identity.tenant_id == bindparam("tenant_id"), Identity.user_id == bindparam("user_id")
+)
+
+
 def identity_of_guest(session: Session, user: User) -> Identity | None:
     """What a guest redeemed with."""
-    return session.execute(
-        select(Identity).where(Identity.tenant_id == user.tenant_id, Identity.user_id == user.id)
-    ).scalar_one_or_none()
+    values = {"tenant_id": user.tenant_id, "user_id": user.id}
+    return session.scalars(_REDEEMED_WITH, values).one_or_none()
 
 
 def discover(
@@ -278,6 +323,14 @@ def stored_password(session: Session, account: Account | None) -> str | None:
     return passwords.stored(session, account.tenant_id, account.user_id)
 
 
+_SEEN = Prepared(
+    update(User).where(
+        User.tenant_id == bindparam("there", type_=Id), User.id == bindparam("who", type_=Id)
+    ),
+    ["last_sign_in_at"],
+)
+
+
 def finish_password(
     session: Session,
     account: Account | None,
@@ -328,7 +381,8 @@ def finish_password(
         assert refusal is not None
         return refusal
     forget_tries(session, sign_in_name, ip_address=ip_address)
-    session.get_one(User, (account.tenant_id, account.user_id)).last_sign_in_at = now
+    seen = {"there": account.tenant_id, "who": account.user_id, "last_sign_in_at": now}
+    _SEEN.write(session.connection(), [seen])
     return identity_for(account)
 
 
@@ -440,11 +494,18 @@ def set_language(session: Session, actor: Actor, language: str) -> None:
     session.get_one(User, (actor.tenant_id, actor.user_id)).preferred_language = language
 
 
+_HOSTED = Prepared(
+    select(_domains.c.tenant_id).where(
+        _domains.c.name == bindparam("domain", type_=_domains.c.name.type),
+        _domains.c.verified_at.is_not(None),
+    )
+)
+
+
 def tenant_of_domain(session: Session, domain: str) -> UUID | None:
     """The organisation hosted here that has verified *domain*."""
-    return session.execute(
-        select(Domain.tenant_id).where(Domain.name == domain, Domain.verified_at.is_not(None))
-    ).scalar_one_or_none()
+    rows = _HOSTED.within(session, domain=domain)
+    return rows[0].tenant_id if rows else None
 
 
 def is_hosted(session: Session, domain: str) -> bool:

@@ -8,13 +8,24 @@ change happens by the clock alone in every process at once (threats.md, OIDC-6).
 import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from b2b import jose, links
 from b2b.jose import Signer
 from b2b.models import SigningKey
+from b2b.models.base import UTCDateTime
 from b2b.prepared import Prepared
 
 log = logging.getLogger(__name__)
@@ -28,12 +39,27 @@ LONGEST_TOKEN = timedelta(hours=24)
 _PURPOSE = "signing key"
 _LOCK = 7229003
 
-_TIMES = Prepared(
-    select(SigningKey.kid, SigningKey.signs_from, SigningKey.retired_at).order_by(
-        SigningKey.signs_from, SigningKey.created_at
-    )
-)
 
+def in_force(moment: BindParameter[datetime]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Columns for a statement of others, which `ready` understands: `signs_now`, the id of the key
+    that signs at *moment*, and `signs_later`, whether there is one after it.
+    """
+    newest = (
+        select(_keys.c.kid)
+        .where(
+            _keys.c.signs_from <= moment,
+            _keys.c.retired_at.is_(None) | (_keys.c.retired_at > moment),
+        )
+        .order_by(_keys.c.signs_from.desc(), _keys.c.created_at.desc())
+        .limit(literal_column("1"))
+        .scalar_subquery()
+    )
+    following = exists(select(_keys.c.kid).where(_keys.c.signs_from > moment))
+    return newest.label("signs_now"), following.label("signs_later")
+
+
+_keys = SigningKey.__table__
+_NOW = Prepared(select(*in_force(bindparam("moment", type_=UTCDateTime))))
 _ONE = Prepared(
     select(SigningKey.public_jwk, SigningKey.retired_at).where(
         SigningKey.kid == bindparam("kid", type_=SigningKey.kid.type)
@@ -73,23 +99,21 @@ def are_complete(session: Session, *, now: datetime) -> bool:
 
 def signer(session: Session, *, now: datetime) -> Signer:
     """What signs now. In a transaction that may write: makes what is missing."""
+    [row] = _NOW.within(session, moment=now)
+    known = ready(row.signs_now, has_next=row.signs_later)
+    if known is not None:
+        return known
     current = ensure(session, now=now)
     found = _signer(current)
     assert found is not None  # `ensure` passes over what cannot be opened
     return found
 
 
-def ready(connection: Connection, *, now: datetime) -> Signer | None:
-    """What signs now, if nothing has to be made for it: keys are complete, and the one of now is
-    ready in this process. One quick statement; None: ask `signer`.
+def ready(kid: str | None, *, has_next: bool) -> Signer | None:
+    """What signs now, if nothing has to be made for it: keys are complete, and the one of now,
+    which `in_force` has found, is ready in this process. None: ask `signer`.
     """
-    rows = _TIMES.all(connection)
-    if not any(row.signs_from > now for row in rows):
-        return None
-    for row in reversed(rows):
-        if row.signs_from <= now and (row.retired_at is None or row.retired_at > now):
-            return _signers.get(row.kid)
-    return None
+    return None if kid is None or not has_next else _signers.get(kid)
 
 
 def ensure(session: Session, *, now: datetime) -> SigningKey:

@@ -43,6 +43,12 @@ class RetryingFlask(Flask):
 
     url_rule_class = routing.Rule
 
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """*func* itself: nothing here is a coroutine, and Flask would ask so a dozen times a
+        request.
+        """
+        return func
+
     def dispatch_request(self) -> ResponseReturnValue:
         """As Flask, up to three times."""
         for _ in range(2):

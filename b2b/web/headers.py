@@ -35,6 +35,17 @@ LETTER_POLICY = (
 """For the HTML of a letter in a frame of ours: no script, no form, nothing fetched (BOX-1)."""
 
 
+_DEFAULTS = (
+    ("Content-Security-Policy", PAGE_POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+)
+
+
 def register(app: Flask) -> None:
     """Bind the checks and headers of this module."""
     # Before the CSRF check, whose error page offers to send the form again with a good token.
@@ -97,23 +108,25 @@ def _own_origin() -> None:
 
 def _headers(response: Response) -> Response:
     """On every response, errors and static files included (threats.md, HTTP-2, SES-4)."""
-    set_default = response.headers.setdefault
-    set_default("Content-Security-Policy", PAGE_POLICY)
-    set_default("X-Content-Type-Options", "nosniff")
-    set_default("X-Frame-Options", "DENY")
-    set_default("Referrer-Policy", "no-referrer")
-    set_default("Cross-Origin-Opener-Policy", "same-origin")
-    set_default("Cross-Origin-Resource-Policy", "same-origin")
-    set_default(
-        "Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
-    )
+    headers, config = response.headers, current_app.config
+    # Looked through once: asked one by one, the headers would be searched for each of these.
+    there = {name.lower() for name, _ in headers}
+    add = headers.add
+    for name, value in _DEFAULTS:
+        if name.lower() not in there:
+            add(name, value)
     if request.endpoint == "static":
-        response.headers["Cache-Control"] = "public, max-age=300"
+        headers["Cache-Control"] = "public, max-age=300"
     else:
-        set_default("Cache-Control", "no-store")
-        response.vary.add("Cookie")
-    host = urlsplit(current_app.config["BASE_URL"]).hostname or ""
+        if "cache-control" not in there:
+            add("Cache-Control", "no-store")
+        if "vary" in there:
+            response.vary.add("Cookie")
+        else:
+            add("Vary", "Cookie")
     # Browsers remember it for every port of a name: other programs on this machine speak http.
-    if current_app.config["SESSION_COOKIE_SECURE"] and not links.is_loopback(host):
-        set_default("Strict-Transport-Security", "max-age=31536000")
+    if config["SESSION_COOKIE_SECURE"] and "strict-transport-security" not in there:
+        host = urlsplit(config["BASE_URL"]).hostname or ""
+        if not links.is_loopback(host):
+            add("Strict-Transport-Security", "max-age=31536000")
     return response

@@ -19,6 +19,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext
+from sqlalchemy.orm import Session
 from wtforms import PasswordField, StringField
 
 from b2b import links
@@ -247,8 +248,7 @@ def password() -> ResponseReturnValue:
     form = PasswordForm()
     if form.validate_on_submit():
         with form.reporting():
-            identity = _check_password(who, form.password.data or "")
-            return _complete(identity, who)
+            return _by_password(who, form.password.data or "")
     # The same page for every typed address, whether somebody has it or not (threats.md, SIGN-2).
     may_mail_code = who.opened is None and not _is_hosted(who)
     return render_template(
@@ -260,8 +260,8 @@ def _is_hosted(who: Subject) -> bool:
     return sign_in.is_hosted(db.session(), who.address.domain)
 
 
-def _check_password(who: Subject, typed: str) -> ExternalIdentity:
-    """The identity. Raises Throttled, Invalid; both are recorded."""
+def _by_password(who: Subject, typed: str) -> ResponseReturnValue:
+    """Check the password, and start the session. Raises Throttled, Invalid; both are recorded."""
     with writing() as database_session:
         blocked = sign_in.take_try(
             database_session, who.address.key, ip_address=request.remote_addr, now=now()
@@ -281,9 +281,9 @@ def _check_password(who: Subject, typed: str) -> ExternalIdentity:
             ip_address=request.remote_addr,
             user_agent=request.user_agent.string,
         )
-    if isinstance(outcome, Invalid):
-        raise outcome
-    return outcome
+        if not isinstance(outcome, Invalid):
+            return _complete(database_session, outcome, who)
+    raise outcome
 
 
 @bp.post("/signin/code/send")
@@ -365,7 +365,8 @@ def _code_was_right(who: Subject) -> ResponseReturnValue:
     if who.way.method is Method.PERSONAL_NEW and sign_in.may_make_account(db.session(), identity):
         _start(identity)
         return redirect(url_for(".account"), 303)
-    return _complete(identity, who)
+    with writing() as database_session:
+        return _complete(database_session, identity, who)
 
 
 def _start(identity: ExternalIdentity) -> None:
@@ -419,25 +420,25 @@ def keep_code() -> ResponseReturnValue:
     return redirect(url_for("redeem.review") if opened_here() else _after(), 303)
 
 
-def _complete(identity: ExternalIdentity, who: Subject) -> ResponseReturnValue:
+def _complete(
+    database_session: Session, identity: ExternalIdentity, who: Subject
+) -> ResponseReturnValue:
     """Start the session: towards the invitation, or into the place where this identity belongs."""
     if who.opened is not None:
-        with writing() as database_session:
-            context.start_session(database_session, identity)
+        context.start_session(database_session, identity)
         return redirect(url_for("redeem.review"), 303)
     target = links.local_path(session.get("next"))
-    places = belonging.places(db.session(), identity)
-    with writing() as database_session:
-        place = places[0] if places else None
-        context.start_session(
-            database_session,
-            identity,
-            tenant_id=place.tenant_id if place else None,
-            user_id=place.user_id if place else None,
-            beside=True,
-        )
-        if place is not None and place.is_guest:
-            redemption.log_sign_in(database_session, context.acting_at(place), identity)
+    places = belonging.places(database_session, identity)
+    place = places[0] if places else None
+    context.start_session(
+        database_session,
+        identity,
+        tenant_id=place.tenant_id if place else None,
+        user_id=place.user_id if place else None,
+        beside=True,
+    )
+    if place is not None and place.is_guest:
+        redemption.log_sign_in(database_session, context.acting_at(place), identity)
     return redirect(target or url_for("my_apps.index"), 303)
 
 

@@ -38,8 +38,7 @@ def token(tenant: str) -> ResponseReturnValue:
         _check_address()
         issued = _quickly(tenant)
         if issued is None:
-            asked = _asked(tenant)
-            issued = _issued(asked, needed(asked.parameters, "grant_type"))
+            issued = _issued(tenant)
     except SignInRefused as refused:
         return _for_script(tenant, refused_in_json(_as_grant(refused)))
     answer: dict[str, object] = {
@@ -120,8 +119,15 @@ def _asked(tenant: str) -> Asked:
     )
 
 
-def _issued(asked: Asked, grant_type: str) -> Issued:
+_CONSUMING = frozenset({grants.CODE, grants.REFRESH, grants.DEVICE, grants.SHORT_DEVICE})
+
+
+def _issued(tenant: str) -> Issued:
     """Go through with a grant. Raises SignInRefused, after what it has consumed is committed."""
+    if request.form.get("grant_type") in _CONSUMING:
+        return _by_proof(tenant)
+    asked = _asked(tenant)
+    grant_type = needed(asked.parameters, "grant_type")
     if grant_type not in grants.OFFERED:
         raise SignInRefused(70003)
     if grant_type == grants.CLIENT_CREDENTIALS:
@@ -131,10 +137,19 @@ def _issued(asked: Asked, grant_type: str) -> Issued:
         with writing() as database_session:
             return grants.password(database_session, asked, identity, now=now())
     with writing() as database_session:
+        return grants.on_behalf_of(database_session, asked, now=clock.now())
+
+
+def _by_proof(tenant: str) -> Issued:
+    """Tokens for what is used up by that: everything is read in the transaction that writes.
+
+    Raises SignInRefused.
+    """
+    with writing() as database_session:
+        asked = _asked(tenant)
+        grant_type = needed(asked.parameters, "grant_type")
         # Behind the writers' queue: what was used while this request waited is known to it.
         moment = clock.now()
-        if grant_type == grants.ON_BEHALF_OF:
-            return grants.on_behalf_of(database_session, asked, now=moment)
         if grant_type == grants.REFRESH:
             found = grants.refresh(database_session, asked, begun=now(), now=moment)
         elif grant_type in (grants.DEVICE, grants.SHORT_DEVICE):
