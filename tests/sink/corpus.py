@@ -178,3 +178,19 @@ def mails() -> Iterator[tuple[str, bytes]]:
         yield f"attachment {number}", _TREE + head
     for number, markup in enumerate(HTML):
         yield f"html {number}", _HEAD + b"Content-Type: text/html\r\n\r\n" + markup + b"\r\n"
+
+
+BARE_ENDS = (
+    b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r.\n", b"\n.\r", b"\n\n.\n\n",
+    b"\r\r\n", b"\n\r", b"\n", b"\r",
+)  # fmt: skip
+_SECOND = b"MAIL FROM:<x@x.example>\r\nRCPT TO:<y@y.example>\r\nDATA\r\nSubject: two\r\n\r\n"
+
+
+def refused_mails() -> Iterator[tuple[str, bytes]]:
+    """Mails with a bare CR or LF, each with a second one behind it that must not become a mail."""
+    for end in BARE_ENDS:
+        yield f"end {end!r}", _HEAD + b"\r\nfirst" + end + _SECOND + b"second\r\n"
+    yield "a bare LF in a header", b"Subject: a\nBcc: x@y.example\r\n\r\ntext\r\n"
+    yield "a bare CR in a header", b"Subject: a\rBcc: x@y.example\r\n\r\ntext\r\n"
+    yield "only LF, as programs of Unix write", _HEAD.replace(b"\r\n", b"\n") + b"\ntext\n"
