@@ -14,11 +14,12 @@ from sqlalchemy import and_, case, func, or_, select
 
 from b2b.errors import NotFound
 from b2b.models import ActorKind, AuditEvent, ServicePrincipal, SignIn, User, fold
+from b2b.models.base import lower_ascii
 from b2b.services import audit_listing, sign_in_listing, sign_in_log
 from b2b.services.audit import Activity
 from b2b.web.graph import access, listing, resources
 from b2b.web.graph.calls import Answer, Call, GraphError, missing, route, unsupported
-from b2b.web.graph.conditions import Compiler, ascii_lower, compare_text, lower_ascii
+from b2b.web.graph.conditions import Compiler, ascii_lower, compare_text
 from b2b.web.graph.listing import Shape
 from b2b.web.graph.odata import Both, Compare, Condition, parse_filter, parse_order
 from b2b.web.graph.resources import (

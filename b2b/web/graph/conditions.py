@@ -8,12 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, and_, func, or_, select, true, union
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true, union
 
 from b2b.models import fold
-from b2b.models.base import LAST
+from b2b.models.base import LAST, lower_ascii
 from b2b.web.graph.calls import bad, unsupported
 from b2b.web.graph.odata import (
     Both,
@@ -31,24 +29,6 @@ from b2b.web.graph.resources import BOOLEAN, GUID, INSTANT, INTEGER, STRING, Fil
 
 Clause = ColumnElement[bool]
 ADVANCED = "This query needs the header ConsistencyLevel: eventual and the option $count=true."
-
-
-class lower_ascii(FunctionElement[str]):
-    """A to Z in small letters and nothing else, compared byte by byte: alike on both databases."""
-
-    type = String()
-    name = "lower_ascii"
-    inherit_cache = True
-
-
-@compiles(lower_ascii)
-def _lower(element: Any, compiler: Any, **options: Any) -> str:
-    return f"lower({compiler.process(element.clauses, **options)})"
-
-
-@compiles(lower_ascii, "postgresql")
-def _lower_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
-    return f'lower(({compiler.process(element.clauses, **options)})::text COLLATE "C")'
 
 
 @dataclass(frozen=True)
@@ -72,6 +52,8 @@ class Compiler:
     """For `$search`: whether words of a property begin with those of a text."""
     hidden: frozenset[str] = frozenset()
     """Properties that whoever asks does not see, and so cannot ask about."""
+    within: Sequence[Clause] = ()
+    """Who is in the list at all, as far as rows of the resource say it themselves."""
 
     # $filter --------------------------------------------------------------------------------------
 
@@ -147,7 +129,7 @@ class Compiler:
             return self._equal(found, how, [value], negated)
         if how.compares == STRING:
             return self._text(found, how, tree, negated)
-        return Compiled(self._ordered(found, how, operator, value, negated))
+        return self._ordered(found, how, operator, value, negated)
 
     def _in(self, tree: In, negated: bool) -> Compiled:
         found, how = self._usable(tree.path, "in", negated)
@@ -160,37 +142,32 @@ class Compiler:
         if how.compares == STRING:
             column, keys = _folded(how), [_fold(how, text) for text in typed]
             clause = column.in_(keys) if len(keys) > 1 else column == keys[0]
-            index = how.key if how.indexed else None
         else:
             column = how.column
             clause = column.in_(typed) if len(typed) > 1 else column == typed[0]
-            index = how.column if how.indexed else None
         if negated:
             return Compiled(or_(column.is_(None), ~clause))
-        candidates = None if index is None else self._ids().where(clause)
-        return Compiled(and_(column.is_not(None), clause), candidates)
+        return Compiled(and_(column.is_not(None), clause), self._ids(how, clause))
 
     def _text(self, found: Property, how: Filter, tree: Compare, negated: bool) -> Compiled:
         typed = _fold(how, self._typed(found, tree.value))
         column, operator = _folded(how), tree.operator
         clause = compare_text(operator, column, typed)
-        candidates = None
-        if operator == "startswith" and how.indexed and typed:
-            candidates = self._ids().where(clause)
         if negated:
             return Compiled(or_(column.is_(None), ~clause))
+        candidates = self._ids(how, clause) if operator in _RANGES and typed else None
         return Compiled(and_(column.is_not(None), clause), candidates)
 
     def _ordered(
         self, found: Property, how: Filter, operator: str, value: Literal, negated: bool
-    ) -> Clause:
+    ) -> Compiled:
         if operator not in _ORDER:
             raise bad(f"{found.name} is no text (position {value.position}).", target="$filter")
         typed = self._typed(found, value)
         clause = _ORDER[operator](how.column, typed)
         if negated:
-            return or_(how.column.is_(None), ~clause)
-        return and_(how.column.is_not(None), clause)
+            return Compiled(or_(how.column.is_(None), ~clause))
+        return Compiled(and_(how.column.is_not(None), clause), self._ids(how, clause))
 
     def _lambda(self, tree: Lambda, negated: bool) -> Clause:
         found = self._property(tree.path)
@@ -274,8 +251,15 @@ class Compiler:
             target="$filter",
         )
 
-    def _ids(self) -> Select[Any]:
-        return select(self.kind.model.id).where(self.kind.model.tenant_id == self.tenant_id)
+    def _ids(self, how: Filter, clause: Clause) -> Select[Any] | None:
+        """Who meets *clause*, if an index leads there. The index may hold those alone that have a
+        value, and those alone that a list shows.
+        """
+        if not how.indexed:
+            return None
+        some = [] if how.key is not None else [how.column.is_not(None)]
+        within = self.within or [self.kind.model.tenant_id == self.tenant_id]
+        return select(self.kind.model.id).where(*within, *some, clause)
 
     # $search --------------------------------------------------------------------------------------
 
@@ -303,9 +287,10 @@ class Compiler:
         assert how is not None
         column, typed = _folded(how), _fold(how, text)
         clause = and_(column.is_not(None), column >= typed, column < typed + LAST)
-        return Compiled(clause, self._ids().where(clause) if how.indexed else None)
+        return Compiled(clause, self._ids(how, clause))
 
 
+_RANGES = {"startswith", "ge", "gt", "le", "lt"}
 _ORDER: dict[str, Callable[[Any, Any], Clause]] = {
     "ge": lambda column, value: column >= value,
     "gt": lambda column, value: column > value,

@@ -17,13 +17,13 @@ from b2b.models import (
     UserToken,
     fold,
 )
-from b2b.models.base import LAST
+from b2b.models.base import LAST, lower_ascii
 from b2b.services import permissions, user_listing, visibility
 from b2b.services.permissions import Action
 from b2b.services.user_listing import Facts
 from b2b.web.graph import resources
 from b2b.web.graph.calls import Call, bad, denied, missing
-from b2b.web.graph.conditions import Clause, Compiler, ascii_lower, compare_text, lower_ascii
+from b2b.web.graph.conditions import Clause, Compiler, ascii_lower, compare_text
 from b2b.web.graph.listing import Query
 from b2b.web.graph.listing import Source as RowSource
 from b2b.web.graph.odata import Both, Compare, Condition, In, Lambda, Not
