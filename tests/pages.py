@@ -57,7 +57,7 @@ class Page:
         assert len(forms) >= 1, f"no form {action} on {self.url}: {self.text[:300]}"
         return forms[0]
 
-    def submit(self, action: str | None = None, **values: Any) -> "Page":
+    def submit(self, action: str | None = None, /, **values: Any) -> "Page":
         """Fill in a form and send it; a list gives several values, None leaves a field out."""
         form = self.form(action)
         data: dict[str, Any] = {}

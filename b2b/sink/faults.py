@@ -16,12 +16,13 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from dataclasses import replace as replaced
 from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from b2b import clock
 from b2b.sink.tables import mailbox, smtp_faults
@@ -37,6 +38,7 @@ ACTIONS = ("reject", "delay", "slow", "drop", "greylist")
 MAX_RULES = 100
 MAX_PATTERN = 320
 MAX_DELAY = 10 * 60 * 1000
+MAX_RATE = 1_000_000_000
 
 OBEYED_WITHIN = 0.5
 """Seconds that ``replace`` waits for a running sink."""
@@ -133,16 +135,18 @@ def _check(rule: Rule) -> None:
         "sender",
         "A sender is known from MAIL on.",
     )
-    if rule.action in ("delay", "greylist"):
-        require(
-            0 < rule.milliseconds <= MAX_DELAY,
-            "milliseconds",
-            f"“milliseconds” lies between 1 and {MAX_DELAY}.",
-        )
+    require(
+        (rule.action in ("delay", "greylist")) <= rule.milliseconds <= MAX_DELAY,
+        "milliseconds",
+        f"“milliseconds” lies between 1 and {MAX_DELAY}.",
+    )
+    require(
+        (rule.action == "slow") <= rule.bytes_per_second <= MAX_RATE,
+        "bytes_per_second",
+        f"“bytes_per_second” lies between 1 and {MAX_RATE}.",
+    )
     if rule.action == "greylist":
         require(rule.stage == "rcpt", "stage", "Greylisting happens at RCPT.")
-    if rule.action == "slow":
-        require(rule.bytes_per_second > 0, "bytes_per_second", "“bytes_per_second” is missing.")
 
 
 def read_file(path: Path) -> list[Rule]:
@@ -174,12 +178,16 @@ def version(store: "Store") -> int:
 
 def rules(store: "Store", origin: str | None = None) -> list[Rule]:
     """The rules in the order in which they are asked; those of one origin only, if given."""
+    return [rule for rule in numbered(store).values() if origin in (None, rule.origin)]
+
+
+def numbered(store: "Store") -> dict[int, Rule]:
+    """All rules by their numbers, which ``remove`` takes, in the order in which they are asked."""
     names = [field.name for field in fields(Rule)]
-    statement = select(*(smtp_faults.c[name] for name in names)).order_by(smtp_faults.c.id)
-    if origin is not None:
-        statement = statement.where(smtp_faults.c.origin == origin)
+    columns = [smtp_faults.c.id, *(smtp_faults.c[name] for name in names)]
     with store.reading() as connection:
-        return [Rule(**row) for row in connection.execute(statement).mappings()]
+        found = connection.execute(select(*columns).order_by(smtp_faults.c.id))
+        return {number: Rule(*values) for number, *values in found}
 
 
 def replace(store: "Store", origin: str, wanted: Sequence[Rule], *, wait: bool = True) -> bool:
@@ -191,18 +199,59 @@ def replace(store: "Store", origin: str, wanted: Sequence[Rule], *, wait: bool =
         BadRule: a rule cannot be obeyed, or there are more than ``MAX_RULES``.
     """
     if len(wanted) > MAX_RULES:
-        raise BadRule("rules", f"There are at most {MAX_RULES} rules.")
+        raise _too_many()
     for rule in wanted:
         _check(rule)
-    now = clock.now()
     with store.writing() as connection:
         connection.execute(delete(smtp_faults).where(smtp_faults.c.origin == origin))
-        if wanted:
-            rows = [{**asdict(rule), "origin": origin, "created_at": now} for rule in wanted]
-            connection.execute(insert(smtp_faults), rows)
-        connection.execute(update(mailbox).values(faults_version=mailbox.c.faults_version + 1))
-        new = connection.execute(select(mailbox.c.faults_version)).scalar_one()
+        _insert(connection, [replaced(rule, origin=origin) for rule in wanted])
+        new = _next_version(connection)
     return wait and _is_obeyed(store, new)
+
+
+def add(store: "Store", rule: Rule) -> int:
+    """Put *rule* behind all others; its number. A running sink is waited for as in ``replace``.
+
+    Raises:
+        BadRule: it cannot be obeyed, or there are ``MAX_RULES`` already.
+    """
+    _check(rule)
+    with store.writing() as connection:
+        count = select(func.count()).select_from(smtp_faults)
+        if connection.execute(count).scalar_one() >= MAX_RULES:
+            raise _too_many()
+        _insert(connection, [rule])
+        number: int = connection.execute(select(func.max(smtp_faults.c.id))).scalar_one()
+        new = _next_version(connection)
+    _is_obeyed(store, new)
+    return number
+
+
+def remove(store: "Store", number: int) -> bool:
+    """Forget the rule of that number, whoever set it; False if there is none."""
+    with store.writing() as connection:
+        gone = connection.execute(delete(smtp_faults).where(smtp_faults.c.id == number)).rowcount
+        new = _next_version(connection)
+    _is_obeyed(store, new)
+    return gone > 0
+
+
+def _too_many() -> BadRule:
+    return BadRule("rules", f"There are at most {MAX_RULES} rules.")
+
+
+def _insert(connection: Connection, wanted: Sequence[Rule]) -> None:
+    if wanted:
+        now = clock.now()
+        connection.execute(
+            insert(smtp_faults), [{**asdict(rule), "created_at": now} for rule in wanted]
+        )
+
+
+def _next_version(connection: Connection) -> int:
+    connection.execute(update(mailbox).values(faults_version=mailbox.c.faults_version + 1))
+    new: int = connection.execute(select(mailbox.c.faults_version)).scalar_one()
+    return new
 
 
 def _is_obeyed(store: "Store", wanted: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask_babel import gettext, lazy_gettext
 from flask_wtf import FlaskForm
-from wtforms import Field, SelectField, StringField
+from wtforms import Field, IntegerField, SelectField, StringField
 from wtforms.validators import InputRequired, Length, StopValidation, ValidationError
 
 from b2b.errors import N_, Invalid, Refused
@@ -88,6 +88,16 @@ class Choice(SelectField):
             super().pre_validate(form)
         except ValidationError:
             raise ValidationError(gettext("Choose one from the list.")) from None
+
+
+class Whole(IntegerField):
+    """A whole number, whose error is in our words."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        try:
+            super().process_formdata([text.strip() for text in valuelist])
+        except ValueError:
+            raise ValueError(gettext("Enter a whole number.")) from None
 
 
 def uploaded(field: Field, most_bytes: int) -> bytes | None:

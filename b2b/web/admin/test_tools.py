@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import current_app, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
-from wtforms import FloatField, IntegerField, SelectField, StringField
+from wtforms import FloatField, SelectField, StringField
 from wtforms.validators import Optional
 
 from b2b import clock
@@ -22,7 +22,7 @@ from b2b.test_double import snapshots, state
 from b2b.test_double.state import Double
 from b2b.web.admin import bp
 from b2b.web.context import allowed, writing
-from b2b.web.forms import ButtonForm, Form
+from b2b.web.forms import ButtonForm, Form, Whole
 from b2b.web.test_double import faults
 
 
@@ -34,16 +34,6 @@ class _Number(FloatField):
             super().process_formdata([text.strip() for text in valuelist])
         except ValueError:
             raise ValueError(gettext("Enter a number.")) from None
-
-
-class _Whole(IntegerField):
-    """A whole number, whose error is in our words."""
-
-    def process_formdata(self, valuelist: list[str]) -> None:
-        try:
-            super().process_formdata([text.strip() for text in valuelist])
-        except ValueError:
-            raise ValueError(gettext("Enter a whole number.")) from None
 
 
 class ClockForm(Form):
@@ -59,12 +49,12 @@ class FaultForm(Form):
 
     path = StringField(lazy_gettext("Path"))
     kind = SelectField(lazy_gettext("What happens"))
-    status = _Whole(lazy_gettext("Status"), validators=[Optional()])
-    retry_after = _Whole(lazy_gettext("Retry-After, in seconds"), validators=[Optional()])
+    status = Whole(lazy_gettext("Status"), validators=[Optional()])
+    retry_after = Whole(lazy_gettext("Retry-After, in seconds"), validators=[Optional()])
     latency = _Number(lazy_gettext("Seconds by which it is late"), validators=[Optional()])
     method = StringField(lazy_gettext("Method"))
     percent = _Number(lazy_gettext("Share of requests, in per cent"), validators=[Optional()])
-    times = _Whole(lazy_gettext("How many requests in all"), validators=[Optional()])
+    times = Whole(lazy_gettext("How many requests in all"), validators=[Optional()])
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -4,7 +4,9 @@ from flask import Blueprint
 
 from b2b.web.inbox import (
     api,
+    api_faults,
     api_hooks,
+    fault_pages,
     mailpit,
     mailpit_chaos,
     mailpit_checks,
@@ -16,7 +18,9 @@ from b2b.web.inbox import (
 )
 
 _MORE = (
+    api_faults,
     api_hooks,
+    fault_pages,
     mailpit_chaos,
     mailpit_checks,
     mailpit_events,
