@@ -9,14 +9,17 @@ import hmac
 import http.client
 import json
 import logging
+import signal
 import ssl
 import threading
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from b2b import clock, links
+from b2b.keys import Keyring
 from b2b.sink import hooks
 from b2b.sink.hooks import Delivery, Hook
 from b2b.sink.rows import Summary
@@ -59,6 +62,32 @@ def sealed(secret: str, hook_id: str) -> str:
     return links.keyring().seal(secret.encode(), _PURPOSE, hook_id).hex()
 
 
+def _opened(hook: Hook) -> str:
+    """A hook's secret. Raises KeyError when its key is gone, ValueError when altered."""
+    return links.keyring().unseal(bytes.fromhex(hook.secret), _PURPOSE, hook.id).decode()
+
+
+def seal_anew(mails: Store, gone: Collection[str]) -> None:
+    """Seal with the present root key what was sealed with the root keys that are to go.
+
+    What cannot be opened any more stays as it is; its deliveries fail and say so.
+    """
+    for hook in hooks.every(mails):
+        if Keyring.sealer(bytes.fromhex(hook.secret)) not in gone:
+            continue
+        try:
+            secret = _opened(hook)
+        except (KeyError, ValueError):
+            log.warning("the secret of a webhook cannot be opened", extra={"hook": hook.id})
+            continue
+        hooks.keep_secret(mails, hook.id, sealed(secret, hook.id))
+
+
+def forget_all(mails: Store) -> int:
+    """After a theft: who has the secrets could sign as this inbox. How many hooks there were."""
+    return sum(hooks.remove(mails, hook.id) for hook in hooks.every(mails))
+
+
 def signature(secret: str, at: int, body: str) -> str:
     """What the header says: ``t=<seconds>,v1=<HMAC-SHA-256 of "<seconds>.<body>">`` in hex."""
     mac = hmac.new(secret.encode(), f"{at}.{body}".encode(), hashlib.sha256)
@@ -87,7 +116,7 @@ def one_round(mails: Store, hosts: list[str]) -> int:
 def _sent(hook: Hook, told: Delivery, hosts: list[str]) -> tuple[int | None, str]:
     try:
         parts = urlsplit(checked(hook.url, hosts))
-        secret = links.keyring().unseal(bytes.fromhex(hook.secret), _PURPOSE, hook.id).decode()
+        secret = _opened(hook)
     except Exception as error:  # the key, or the permission, is gone since
         return None, str(error) or type(error).__name__
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -142,3 +171,11 @@ def start(app: Flask, stop: threading.Event) -> threading.Thread | None:
     thread = threading.Thread(target=run, args=(app, stop), name="webhooks", daemon=True)
     thread.start()
     return thread
+
+
+def serve(app: Flask) -> None:
+    """The same in a process of its own, until SIGTERM or SIGINT: for a sink without a worker."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(app, stop)

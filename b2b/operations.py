@@ -5,11 +5,13 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import current_app
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from b2b import backup, clock, database, keys, links
@@ -20,6 +22,9 @@ from b2b.extensions import db
 from b2b.keys import Keyring
 from b2b.models import Base
 from b2b.services import key_rotation, recovery
+
+if TYPE_CHECKING:
+    from b2b.sink.store import Store as MailStore
 
 KEYS = keys.FILE_NAME
 DEMO = "demo.json"
@@ -269,6 +274,7 @@ def retire(names: tuple[str, ...], yes: bool) -> None:
             "Go on?",
             abort=True,
         )
+    _seal_webhooks(gone)
     with _transaction():
         key_rotation.retire(db.session(), gone, now=clock.now())
     _forget(gone)
@@ -300,8 +306,10 @@ def revoke(yes: bool) -> None:
         links.configure(config["BASE_URL"], Keyring.from_secrets(texts))
     with _transaction():
         key_rotation.revoke(db.session(), gone, now=clock.now())
+    # The keys go first: a store that does not answer must not keep stolen ones alive.
     _forget(gone)
     click.echo("A new key is in place; nothing that was made before is good any more.")
+    _forget_webhooks()
     if config["SECRET_KEYS"]:
         click.echo("Now take the older ones out of SECRET_KEYS.")
 
@@ -322,6 +330,42 @@ def _forget(gone: Collection[str]) -> None:
         keys.write_file(
             path, [text for text in keys.read_file(path) if keys.id_of(text) not in gone]
         )
+
+
+def _seal_webhooks(gone: Collection[str]) -> None:
+    from b2b import inbox_webhooks
+
+    with _captured_mail() as mails:
+        if mails is not None:
+            inbox_webhooks.seal_anew(mails, gone)
+
+
+def _forget_webhooks() -> None:
+    from b2b import inbox_webhooks
+
+    with _captured_mail() as mails:
+        if mails is not None and inbox_webhooks.forget_all(mails):
+            click.echo("The inbox’s webhooks are deleted: make them anew.")
+
+
+@contextmanager
+def _captured_mail() -> Iterator["MailStore | None"]:
+    """The sink's store, if there is one. Raises StartRefused where it does not answer."""
+    from b2b.sink import schema
+    from b2b.sink.store import Store as MailStore
+    from b2b.sink.store import StoreIsNewer
+
+    url = make_url(current_app.config["MAIL_STORE_URL"])
+    file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+    if schema.is_memory(url) or (file is not None and not file.exists()):
+        yield None
+        return
+    try:
+        mails = MailStore.open(current_app.config["MAIL_STORE_URL"])
+    except (SQLAlchemyError, StoreIsNewer) as error:
+        raise StartRefused(f"The store of captured mail does not answer: {error}") from error
+    with closing(mails):
+        yield mails
 
 
 def _require_stopped() -> None:

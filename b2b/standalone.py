@@ -8,11 +8,11 @@ from b2b import factory, logs, server, sink_process, supervisor
 from b2b.web import inbox_door
 from config import Config
 
-PARTS = ("sink", "web")
+PARTS = ("sink", "web", "webhooks")
 
 
 def run() -> int:
-    """Start both and supervise them until told to stop; the exit status.
+    """Start all and supervise them until told to stop; the exit status.
 
     Raises StartRefused where they cannot run so.
     """

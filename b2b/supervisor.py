@@ -55,6 +55,7 @@ class Supervisor:
             "sink": self._sink,
             "web": lambda: server.run(app),
             "worker": lambda: worker.run(app),
+            "webhooks": self._webhooks,
         }
         self._parts = {name: known[name] for name in parts}
         self._children: dict[int, str] = {}
@@ -114,6 +115,11 @@ class Supervisor:
         from b2b import sink_process
 
         sink_process.serve(self._app.config)
+
+    def _webhooks(self) -> None:
+        from b2b import inbox_webhooks
+
+        inbox_webhooks.serve(self._app)
 
     def _reap(self, *, block: bool) -> None:
         """Take notice of a child's end; start it again unless we stop or it dies all the time."""

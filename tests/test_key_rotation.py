@@ -1,5 +1,6 @@
 """Root keys in use: a new one in front, an old one retired, all of them revoked after a theft."""
 
+import hmac
 import json
 import stat
 from collections.abc import Callable, Iterator
@@ -20,6 +21,11 @@ from tests.conftest import Clock, Mailroom
 from tests.factories import SAM
 from tests.letters import code_in, link_in
 from tests.pages import Browser
+from tests.web.inbox.conftest import Mails, mails
+from tests.web.inbox.test_inbox_v2 import ask
+from tests.web.inbox.test_webhooks import Hooked, hooked, tell
+
+__all__ = ["hooked", "mails"]
 
 Restart = Callable[[], Flask]
 LANDING = "John Doe invites you to WoodGrove"
@@ -174,6 +180,47 @@ def test_a_retired_key_takes_its_links_with_it_and_nothing_else(
 
 def _room(app: Flask, mailroom: Mailroom) -> Mailroom:
     return Mailroom(app, mailroom._url)
+
+
+def test_webhooks_are_signed_as_before_once_their_key_is_retired(
+    app: Flask, cast: Cast, restart: Restart, mails: Mails, hooked: Hooked
+) -> None:
+    """REL-9"""
+    made = ask(app.test_client(), "/webhooks", "POST", json={"url": hooked.url})[1]
+    mails.one("First")
+    done(app, "rotate")
+    after = restart()
+    assert tell(after, mails) == 1
+    done(after, "retire", "--yes")
+    mails.one("Second")
+    assert tell(restart(), mails) == 1
+    assert hooked.subjects() == ["First", "Second"]
+    for headers, body in hooked.got:
+        said = dict(part.split("=") for part in headers["X-Inbox-Signature"].split(","))
+        signed = f"{said['t']}.".encode() + body
+        assert said["v1"] == hmac.new(made["secret"].encode(), signed, "sha256").hexdigest()
+
+
+def test_after_a_theft_webhooks_are_made_anew(
+    app: Flask, cast: Cast, mails: Mails, hooked: Hooked
+) -> None:
+    """REL-9: whoever has read the secrets could sign as this inbox"""
+    ask(app.test_client(), "/webhooks", "POST", json={"url": hooked.url})
+    assert "The inbox’s webhooks are deleted: make them anew." in done(app, "revoke", "--yes")
+    assert ask(app.test_client(), "/webhooks")[1] == {"webhooks": []}
+    mails.one()
+    assert tell(app, mails) == 0
+
+
+def test_a_store_that_cannot_be_read_keeps_the_old_key(
+    app: Flask, cast: Cast, restart: Restart
+) -> None:
+    done(app, "rotate")
+    (app.config["DATA_DIR"] / "mail.sqlite3").write_text("This is no database." * 100)
+    assert refusal(restart(), "retire", "--yes").startswith(
+        "The store of captured mail does not answer"
+    )
+    assert len(key_file(app)) == 2
 
 
 def test_after_a_theft_everything_made_with_the_old_keys_is_dead(

@@ -15,6 +15,10 @@ from b2b import create_app, sink_process
 from b2b.errors import StartRefused
 from bench.programs import free_port
 from config import SETTINGS, Config
+from tests.sink.correspondents import until
+from tests.web.inbox.test_webhooks import Hooked, hooked
+
+__all__ = ["hooked"]
 
 ROOT = Path(__file__).parent.parent
 MAIL = b"Subject: Alone\r\n\r\nGood morning.\r\n"
@@ -27,7 +31,9 @@ def users(tmp_path: Path) -> Path:
     return file
 
 
-def test_one_command_catches_mail_and_shows_it_without_a_directory(tmp_path: Path) -> None:
+def test_one_command_catches_mail_shows_and_tells_it_without_a_directory(
+    tmp_path: Path, hooked: Hooked
+) -> None:
     port, smtp = free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS} | {
         "DATA_DIR": str(tmp_path / "data"),
@@ -44,9 +50,14 @@ def test_one_command_catches_mail_and_shows_it_without_a_directory(tmp_path: Pat
         assert process.stdout is not None
         told = [process.stdout.readline() for _ in range(4)]
         assert f"Read it at        http://localhost:{port}/mail\n" in "".join(told)
+        base = f"http://localhost:{port}"
+        hook = json.dumps({"url": hooked.url}).encode()
+        kind = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(f"{base}/mail/api/v2/webhooks", hook, kind)
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.status == 201
         with smtplib.SMTP("127.0.0.1", smtp, timeout=10) as client:
             client.sendmail("a@b.example", ["c@d.example"], MAIL)
-        base = f"http://localhost:{port}"
         with urllib.request.urlopen(f"{base}/mail/api/v1/messages", timeout=10) as answer:
             assert [mail["Subject"] for mail in json.load(answer)["messages"]] == ["Alone"]
         with urllib.request.urlopen(f"{base}/", timeout=10) as answer:
@@ -55,6 +66,8 @@ def test_one_command_catches_mail_and_shows_it_without_a_directory(tmp_path: Pat
         for path in ("/signin", "/admin", "/v1.0/users", "/readyz"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(f"{base}{path}", timeout=10)
+        until(lambda: hooked.got)
+        assert hooked.subjects() == ["Alone"]
     finally:
         process.terminate()
         _, errors = process.communicate(timeout=30)

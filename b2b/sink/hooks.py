@@ -118,6 +118,12 @@ def _hook(
     return Hook(hook_id, url, secret, tuple(events), query, state, created_at)
 
 
+def keep_secret(store: Store, hook_id: str, secret: str) -> None:
+    """Put a secret that is sealed anew in the place of the one before."""
+    with store.writing() as connection:
+        connection.execute(update(webhooks).where(webhooks.c.id == hook_id).values(secret=secret))
+
+
 def remove(store: Store, hook_id: str) -> bool:
     """Forget a hook and its deliveries; False if there is none of that id."""
     with store.writing() as connection:
