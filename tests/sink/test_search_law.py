@@ -351,7 +351,7 @@ def keeps_the_law(store: Store, kept: Sequence[Mail], asked: Sequence[Sequence[T
         assert store.count(text) == (len(right), unread), text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(kept=mailboxes, asked=st.lists(queries, min_size=8, max_size=8))
 def test_a_query_finds_what_it_says(kept: Sequence[Mail], asked: Sequence[Sequence[Term]]) -> None:
     store = Store.open("sqlite://")
@@ -400,7 +400,7 @@ MALFORMED = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     before=st.lists(terms, max_size=5),
     wrong=st.sampled_from(MALFORMED),
