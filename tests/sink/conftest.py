@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from b2b import certificates, clock
+from b2b.certificates import Files
 from b2b.sink.server import run
 from b2b.sink.smtp import SinkSettings
 from b2b.sink.store import Store
@@ -48,6 +50,12 @@ def start_sink(tmp_path: Path) -> Iterator[StartSink]:
 @pytest.fixture
 def sink(start_sink: StartSink) -> RunningSink:
     return start_sink()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """A certificate for localhost, and the authority that signed it."""
+    return certificates.ensure(tmp_path_factory.mktemp("tls"), ["localhost"], clock.now())
 
 
 @pytest.fixture

@@ -26,6 +26,13 @@ def until(question: Callable[[], T], *, seconds: float = 10) -> T:
     return answer
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Client:
     """A raw connection: what is sent is exactly what is written in the test."""
 

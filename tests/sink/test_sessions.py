@@ -12,18 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from b2b import certificates, clock
 from b2b.certificates import Files
 from b2b.sink import faults, refusals
 from b2b.sink.faults import BadRule, Rule
-from tests.sink.correspondents import Client, RunningSink, StartSink, until
+from tests.sink.correspondents import Client, RunningSink, StartSink, free_port, until
 
 MAIL = b"Subject: Hello\r\n\r\nGood morning.\r\n"
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return certificates.ensure(tmp_path_factory.mktemp("tls"), ["localhost"], clock.now())
 
 
 @pytest.fixture
@@ -60,9 +54,7 @@ class TestTls:
     def test_tls_from_the_first_octet_on_a_port_of_its_own(
         self, start_sink: StartSink, files: Files, trusting: ssl.SSLContext
     ) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         sink = start_sink(certificate=files.certificate, key=files.key, tls_port=port)
         with smtplib.SMTP_SSL("localhost", port, timeout=10, context=trusting) as client:
             client.sendmail("a@b.example", ["c@d.example"], MAIL)
