@@ -1,7 +1,7 @@
 """A directory of any size, made of plain rows: people in every state, with what finds them."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -102,6 +102,7 @@ def rows(tenant_id: UUID, domain: str, count: int, now: datetime) -> Iterator[di
         name = f"{given} {family}" if number % 10 else f"{given} {family}-{number:07}"
         local = f"{given}.{family}.{number}".lower()
         is_guest = user_type is UserType.GUEST
+        made = now - timedelta(minutes=number * 7 % 500_000)
         mail = f"{local}@partner{number % 500}.example" if is_guest else f"{local}@{domain}"
         upn = f"{mail.replace('@', '_')}#EXT#@{domain}" if is_guest else mail
         yield {
@@ -121,13 +122,13 @@ def rows(tenant_id: UUID, domain: str, count: int, now: datetime) -> Iterator[di
             "user_type": user_type,
             "creation_type": "Invitation" if is_guest else None,
             "external_user_state": state,
-            "external_user_state_changed_at": now if is_guest else None,
+            "external_user_state_changed_at": made if is_guest else None,
             "source": source,
             "account_enabled": enabled,
             "on_premises_sync_enabled": synced or None,
             "company_name": f"Partner {number % 500}" if is_guest else None,
             "department": "Site" if number % 3 else "Office",
-            "created_at": now,
+            "created_at": made,
         }
 
 

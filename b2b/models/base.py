@@ -148,6 +148,29 @@ def _lower_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 _NAME = re.compile(r'[A-Za-z_."]+')
 
 
+class walked(FunctionElement[Any]):
+    """A column that is compared row by row: SQLite, which knows no statistics, would take an index
+    on it and sort what it finds, however much that is.
+    """
+
+    name = "walked"
+    inherit_cache = True
+
+    def __init__(self, column: Any) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(walked)
+def _walked(element: Any, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(walked, "sqlite")
+def _walked_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
 def enum_type(kind: type[enum.StrEnum], length: int = 48) -> Enum:
     """A StrEnum stored as its value in a plain text column."""
     return Enum(

@@ -11,7 +11,6 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
-    SmallInteger,
     String,
     bindparam,
     delete,
@@ -38,7 +37,7 @@ from b2b.models import (
     fold,
 )
 from b2b.models.base import LAST, Id
-from b2b.prepared import Prepared, arguments, parameters
+from b2b.prepared import Prepared
 from b2b.services import addresses, paging, permissions
 from b2b.services.paging import Cursor, Page
 from b2b.services.permissions import Action
@@ -117,59 +116,47 @@ def by_name(
     """(key, id) of people of these facets who meet *conditions*, in the order of their names: an
     ordered arm for each facet, of which no more is read than the page needs.
     """
-    place = None if after is None else tuple_(literal(after[0]), literal(after[1], Id))
-    return _merged(tenant_id, numbers, conditions, place, limit)
-
-
-def first_by_name(
-    session: Session,
-    tenant_id: UUID,
-    numbers: Sequence[int],
-    names: Sequence[str],
-    *,
-    after: Cursor | None = None,
-    limit: int,
-) -> Sequence[Any]:
-    """The first of `by_name` without conditions, each with the columns *names* of User as well, by
-    a statement that is made once.
-    """
-    values = {"tenant_id": tenant_id, "limit": limit, **arguments("facet", numbers)}
-    if after is not None:
-        values |= {"key": after[0], "id": after[1]}
-    wanted = tuple(name for name in names if name != "id")
-    return _first(len(numbers), after is not None, wanted).all(session.connection(), **values)
-
-
-@lru_cache(maxsize=256)
-def _first(count: int, is_after: bool, names: tuple[str, ...]) -> Prepared:
-    tenant_id = bindparam("tenant_id", type_=Id)
-    limit = bindparam("limit", type_=Integer)
-    place = tuple_(bindparam("key", type_=String), bindparam("id", type_=Id)) if is_after else None
-    found = _merged(
-        tenant_id, parameters("facet", count, SmallInteger), (), place, limit
-    ).subquery()
-    return Prepared(
-        select(found.c.key, found.c.id, *(getattr(User, name) for name in names))
-        .select_from(found)
-        .join(User, (User.tenant_id == tenant_id) & (User.id == found.c.id))
-        .order_by(found.c.key, found.c.id)
-    )
-
-
-def _merged(
-    tenant_id: Any, numbers: Iterable[Any], conditions: Sequence[Any], place: Any, limit: Any
-) -> Select[Any]:
     arms = []
     for number in numbers:
         arm = select(User.name_key.label("key"), User.id.label("id")).where(
             User.tenant_id == tenant_id, User.facet == number, *conditions
         )
-        if place is not None:
-            arm = arm.where(tuple_(User.name_key, User.id) > place)
+        if after is not None:
+            place: Any = tuple_(User.name_key, User.id)
+            arm = arm.where(place > tuple_(literal(after[0]), literal(after[1], Id)))
         ordered = arm.order_by(User.name_key, User.id).limit(limit).subquery()
         arms.append(select(ordered.c.key, ordered.c.id))
     merged = union_all(*arms).subquery()
     return select(merged.c.key, merged.c.id).order_by(merged.c.key, merged.c.id).limit(limit)
+
+
+def first_by_name(
+    session: Session,
+    tenant_id: UUID,
+    names: Sequence[str],
+    *,
+    after: Cursor | None = None,
+    limit: int,
+) -> Sequence[Any]:
+    """Key, id and the columns *names* of the first people by name, by a statement that is made
+    once; the deleted are left out.
+    """
+    values: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit}
+    if after is not None:
+        values |= {"key": after[0], "id": after[1]}
+    wanted = tuple(name for name in names if name != "id")
+    return _first(after is not None, wanted).all(session.connection(), **values)
+
+
+@lru_cache(maxsize=256)
+def _first(is_after: bool, names: tuple[str, ...]) -> Prepared:
+    found = select(
+        User.name_key.label("key"), User.id, *(getattr(User, name) for name in names)
+    ).where(User.tenant_id == bindparam("tenant_id", type_=Id), User.deleted_at.is_(None))
+    if is_after:
+        place: Any = tuple_(bindparam("key", type_=String), bindparam("id", type_=Id))
+        found = found.where(tuple_(User.name_key, User.id) > place)
+    return Prepared(found.order_by(User.name_key, User.id).limit(bindparam("limit", type_=Integer)))
 
 
 def is_deleted(number: int) -> bool:

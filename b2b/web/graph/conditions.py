@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true, union
 
 from b2b.models import fold
-from b2b.models.base import LAST, lower_ascii
+from b2b.models.base import LAST, lower_ascii, walked
 from b2b.web.graph.calls import bad, unsupported
 from b2b.web.graph.odata import (
     Both,
@@ -70,7 +70,7 @@ class Compiler:
             case In():
                 return self._in(tree, negated)
             case Lambda():
-                return Compiled(self._lambda(tree, negated))
+                return Compiled(self._lambda(tree, negated), self._leading(tree, negated))
             case Compare():
                 return self._compare(tree, negated)
 
@@ -139,24 +139,44 @@ class Compiler:
         self, found: Property, how: Filter, values: Sequence[Literal], negated: bool
     ) -> Compiled:
         typed = [self._typed(found, value) for value in values]
+        column = how.column
         if how.compares == STRING:
-            column, keys = _folded(how), [_fold(how, text) for text in typed]
-            clause = column.in_(keys) if len(keys) > 1 else column == keys[0]
-        else:
-            column = how.column
-            clause = column.in_(typed) if len(typed) > 1 else column == typed[0]
-        if negated:
-            return Compiled(or_(column.is_(None), ~clause))
-        return Compiled(and_(column.is_not(None), clause), self._ids(how, clause))
+            column, typed = _folded(how), [_fold(how, text) for text in typed]
+
+        def equal(one: Any) -> Clause:
+            said: Clause = one.in_(typed) if len(typed) > 1 else one == typed[0]
+            return said
+
+        return self._either(how, column, equal, negated)
 
     def _text(self, found: Property, how: Filter, tree: Compare, negated: bool) -> Compiled:
         typed = _fold(how, self._typed(found, tree.value))
-        column, operator = _folded(how), tree.operator
-        clause = compare_text(operator, column, typed)
+        operator = tree.operator
+        return self._either(
+            how,
+            _folded(how),
+            lambda column: compare_text(operator, column, typed),
+            negated,
+            is_range=operator in _RANGES and bool(typed),
+        )
+
+    def _either(
+        self,
+        how: Filter,
+        column: Any,
+        compare: Callable[[Any], Clause],
+        negated: bool,
+        *,
+        is_range: bool = True,
+    ) -> Compiled:
+        """What *compare* says of *column*, or its opposite, which those without a value meet."""
+        shown = column
+        if how.indexed and column is not self.kind.properties[self.kind.order].order:
+            shown = walked(column)
         if negated:
-            return Compiled(or_(column.is_(None), ~clause))
-        candidates = self._ids(how, clause) if operator in _RANGES and typed else None
-        return Compiled(and_(column.is_not(None), clause), candidates)
+            return Compiled(or_(column.is_(None), ~compare(shown)))
+        candidates = self._ids(how, compare(column)) if is_range else None
+        return Compiled(and_(column.is_not(None), compare(shown)), candidates)
 
     def _ordered(
         self, found: Property, how: Filter, operator: str, value: Literal, negated: bool
@@ -164,10 +184,9 @@ class Compiler:
         if operator not in _ORDER:
             raise bad(f"{found.name} is no text (position {value.position}).", target="$filter")
         typed = self._typed(found, value)
-        clause = _ORDER[operator](how.column, typed)
-        if negated:
-            return Compiled(or_(how.column.is_(None), ~clause))
-        return Compiled(and_(how.column.is_not(None), clause), self._ids(how, clause))
+        return self._either(
+            how, how.column, lambda column: _ORDER[operator](column, typed), negated
+        )
 
     def _lambda(self, tree: Lambda, negated: bool) -> Clause:
         found = self._property(tree.path)
@@ -183,6 +202,12 @@ class Compiler:
         if negated:
             self._usable(tree.path, "eq", True)
         return ~clause if negated else clause
+
+    def _leading(self, tree: Lambda, negated: bool) -> Select[Any] | None:
+        how = self._property(tree.path).filter
+        if how is None or how.leads is None or negated or tree.condition is None:
+            return None
+        return how.leads(self, tree)
 
     def element(self, tree: Lambda, found: Property) -> list[tuple[str, str, Literal]]:
         """The comparisons inside any(…), which are joined by `and`: path behind the variable,
@@ -285,9 +310,10 @@ class Compiler:
             return Compiled(clause, candidates)
         how = found.filter
         assert how is not None
-        column, typed = _folded(how), _fold(how, text)
-        clause = and_(column.is_not(None), column >= typed, column < typed + LAST)
-        return Compiled(clause, self._ids(how, clause))
+        typed = _fold(how, text)
+        return self._either(
+            how, _folded(how), lambda column: compare_text("startswith", column, typed), False
+        )
 
 
 _RANGES = {"startswith", "ge", "gt", "le", "lt"}

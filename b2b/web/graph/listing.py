@@ -288,11 +288,15 @@ class Source:
     kind: Kind
     conditions: Sequence[Any]
     """Who is in it at all: the tenant comes first."""
-    joins: Callable[[Select[Any]], Select[Any]] = lambda query: query
+    joins: Callable[[Select[Any]], Select[Any]] | None = None
     """What else has to be joined for the conditions."""
     ordered: "Ordered | None" = None
     words: Callable[[Call, Property, str], Any] | None = None
     """For `$search` over words."""
+
+    def joined(self, query: Select[Any]) -> Select[Any]:
+        """*query* with what the conditions need."""
+        return query if self.joins is None else self.joins(query)
 
 
 Ordered = Callable[[Call, Query, Sequence[Any], Sequence[str]], tuple[Sequence[Any], bool] | None]
@@ -312,6 +316,7 @@ def compiled(call: Call, source: Source, query: Query, hidden: frozenset[str]) -
         call.session.get_bind().dialect.name,
         None if words is None else lambda found, text: words(call, found, text),
         hidden,
+        source.conditions if source.joins is None else (),
     )
     parts = []
     if query.search is not None:
@@ -404,7 +409,7 @@ def _straight(source: Source, query: Query, base: Sequence[Any]) -> Select[Any]:
     """Keys and id of the rows that meet *base*, from the page's beginning on."""
     model = source.kind.model
     columns = [one.order for one, _ in query.keys]
-    found = source.joins(select(*columns, model.id)).where(*base)
+    found = source.joined(select(*columns, model.id)).where(*base)
     falls = [falling for _, falling in query.keys] + [False]
     return sorted_from(found, [*columns, model.id], falls, query.after)
 
@@ -452,7 +457,7 @@ def total(call: Call, source: Source, query: Query, hidden: frozenset[str]) -> i
         conditions.append(wanted.clause)
         if wanted.candidates is not None:
             conditions.append(model.id.in_(wanted.candidates))
-    counting = source.joins(select(func.count()).select_from(model)).where(*conditions)
+    counting = source.joined(select(func.count()).select_from(model)).where(*conditions)
     found: int = call.session.execute(counting).scalar_one()
     return found
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Boolean, ColumnElement, Integer, String
+from sqlalchemy import JSON, Boolean, ColumnElement, Integer, Select, String
 
 from b2b.web.graph.calls import Call
 
@@ -46,6 +46,8 @@ class Filter:
     """For collections: whether the row holds what a Lambda describes, or anything at all for None.
     It is given the compiler, whose `element` reads the comparisons inside, and the quantifier.
     """
+    leads: Callable[[Any, Any], Select[Any] | None] | None = None
+    """For collections: ids of all that can hold what a Lambda describes, if an index finds them."""
 
 
 def operators(text: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -199,8 +201,16 @@ def text(
     return Property(name, STRING, column, filter=how, **facts)
 
 
-def plain(name: str, type_: str, column: Any, operators_: str = "", **facts: Any) -> Property:
+def plain(
+    name: str,
+    type_: str,
+    column: Any,
+    operators_: str = "",
+    *,
+    indexed: bool = False,
+    **facts: Any,
+) -> Property:
     """A value of the row itself that is no text."""
     usual, advanced = operators(operators_)
-    how = Filter(column, usual, advanced, compares=type_) if operators_ else None
+    how = Filter(column, usual, advanced, compares=type_, indexed=indexed) if operators_ else None
     return Property(name, type_, column, filter=how, **facts)
