@@ -6,6 +6,7 @@ from typing import Protocol
 from b2b.sink import rows
 
 END_MARK = b"\r\n.\r\n"
+_DOT = b"\r\n."
 
 OVERRUN = 64 * 1024
 """How far beyond the size limit a mail is read to its end, to be refused politely."""
@@ -85,12 +86,15 @@ class Content:
         """The next octets from the wire; what follows the end mark, or None as long as it lacks."""
         rest = self._rest
         octets = rest + octets
-        at = octets.find(END_MARK)
+        # One look finds the end mark and tells whether there are dots to unstuff; most mails have
+        # none.
+        dot = octets.find(_DOT)
+        at = octets.find(END_MARK, dot) if dot >= 0 else -1
         if at >= 0:
             end = at + len(END_MARK)
             self.total += end - len(rest)
             # The CRLF before the dot belongs to the mail, unless it was that of DATA.
-            self._keep(octets[: at + 2])
+            self._keep(octets[: at + 2], stuffed=dot < at)
             self._rest = b""
             return octets[end:]
         self.total += len(octets) - len(rest)
@@ -100,17 +104,17 @@ class Content:
         elif octets[max(0, cut - 2) : cut] == b"\r\n":
             cut -= 2
         if cut > 0:
-            self._keep(octets[:cut])
+            self._keep(octets[:cut], stuffed=dot >= 0)
             octets = octets[cut:]
         self._rest = octets
         return None
 
-    def _keep(self, octets: bytes) -> None:
+    def _keep(self, octets: bytes, *, stuffed: bool) -> None:
         ends = octets.count(b"\r\n")
         if octets.count(b"\n") != ends or octets.count(b"\r") != ends:
             self.is_bare = True
-        if ends:
-            octets = octets.replace(b"\r\n.", b"\r\n")
+        if stuffed:
+            octets = octets.replace(_DOT, b"\r\n")
         if not self._begun:
             octets = octets[2:]  # the CRLF of DATA
             self._begun = True

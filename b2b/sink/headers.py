@@ -178,4 +178,9 @@ def instant(value: str) -> datetime | None:
 
 def message_id(found: list[Field]) -> str:
     """The Message-ID without its angle brackets, or an empty string."""
-    return one_line(first(found, "message-id")).removeprefix("<").removesuffix(">")
+    return bare_id(first(found, "message-id"))
+
+
+def bare_id(value: str) -> str:
+    """A Message-ID field's undecoded ``value`` without angle brackets."""
+    return one_line(value).removeprefix("<").removesuffix(">")

@@ -111,10 +111,12 @@ def unpacked(kept: bytes) -> bytes:
 
 def of_arrival(arrival: Arrival) -> dict[str, Any]:
     """The columns of ``messages`` (but for the key) that the header block gives."""
-    found, _ = headers.fields(arrival.source)
-    people = {name: headers.addresses(headers.first(found, name)) for name in _PEOPLE}
-    blind = headers.first(found, "bcc")
-    subject = headers.one_line(headers.decode_words(headers.first(found, "subject")))[:MAX_SUBJECT]
+    found: dict[str, str] = {}
+    for name, raw in headers.fields(arrival.source)[0]:
+        found.setdefault(name.lower(), raw)
+    people = {name: headers.addresses(found.get(name, "")) for name in _PEOPLE}
+    blind = found.get("bcc", "")
+    subject = headers.one_line(headers.decode_words(found.get("subject", "")))[:MAX_SUBJECT]
     return {
         "id": arrival.id,
         "received_at": arrival.received_at,
@@ -122,7 +124,7 @@ def of_arrival(arrival: Arrival) -> dict[str, Any]:
         "size": len(arrival.source),
         "subject": subject,
         "addresses": {name: value for name, value in people.items() if value},
-        "message_id": headers.message_id(found)[:MAX_SUBJECT],
+        "message_id": headers.bare_id(found.get("message-id", ""))[:MAX_SUBJECT],
         "subject_words": search.normal(subject),
         "from_words": _words(people["from"]),
         "to_words": _words(people["to"]),
