@@ -314,7 +314,10 @@ def test_letters_that_share_all_but_their_reader_are_as_if_made_alone(
     app: Flask, cast: Cast, clock: Clock, layout: str, language: str
 ) -> None:
     """MAIL-5: nobody reads another's link, however many are rendered one after the other"""
-    addresses = ["ada@partner.example", "o'hara&sons@partner.example", "<b>@partner.example"]
+    addresses = [
+        "ada@partner.example", "o'hara&sons@partner.example", "<b>@partner.example", "a@b.co",
+        f"{'long.name.' * 5}x@partner.example", "zoë@müller.example",
+    ]  # fmt: skip
     with app.app_context():
         with worker.transaction() as session:
             factories.invite(session, cast, clock.now, addresses[0], message="Hello, <all>")
@@ -325,24 +328,29 @@ def test_letters_that_share_all_but_their_reader_are_as_if_made_alone(
             for number, address in enumerate(addresses)
         ]
 
-        def html(context: dict[str, Any]) -> str:
+        def both(context: dict[str, Any]) -> tuple[str, str]:
             rendered = compose.render(
                 "invitation", context, tenant_id=row.tenant_id, language=language
             )
-            return rendered.html
+            return rendered.text, rendered.html
 
         alone = []
         for context in contexts:
-            app.extensions.pop("b2b_letters_html", None)
-            alone.append(html(context))
-        together = [html(context) for context in contexts]
+            app.extensions.pop("b2b_letters_shared", None)
+            alone.append(both(context))
+        together = [both(context) for context in contexts]
     assert together == alone
-    for number, one in enumerate(together):
+    for number, (text, one) in enumerate(together):
+        assert not re.search("[\ue000-\uf8ff]", text + one)
+        assert addresses[number] in " ".join(text.split())
+        assert f"user%3d{UUID(int=number)}%26ticket" in text
+        assert f"&invitation={UUID(int=number)}&" in text
+        assert all(len(line) <= 72 for line in text.splitlines() if "://" not in line)
         shown = BeautifulSoup(one, "html.parser")
         assert addresses[number] in shown.get_text()
         assert shown.find("b", string="@partner.example") is None
         links = {str(a["href"]) for a in shown.find_all("a") if "redeem" in str(a["href"])}
         [link] = links
         assert f"user%3d{UUID(int=number)}%26" in link
-        others = [str(UUID(int=other)) for other in range(3) if other != number]
-        assert not any(other in one for other in others)
+        others = [str(UUID(int=other)) for other in range(len(addresses)) if other != number]
+        assert not any(other in text + one for other in others)
