@@ -38,9 +38,6 @@ def build(config: Config) -> Flask:
     _derive(app, config, keyring)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    if config.TRUSTED_PROXIES:
-        hops = config.TRUSTED_PROXIES
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
 
     links.configure(config.BASE_URL, keyring)
     attempts.configure(config.rate_factor)
@@ -55,6 +52,9 @@ def build(config: Config) -> Flask:
         database.prepare(db.engine)
     test_double.install(app)
     edge.register(app)
+    if config.TRUSTED_PROXIES:  # around whatever the edge has put in front of Flask
+        hops = config.TRUSTED_PROXIES
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     csrf.init_app(app)  # after the edge's hooks: an expired form is told under a correlation id
     cli.register(app)
     return app

@@ -115,7 +115,12 @@ def install(app: Flask) -> None:
 
 def of_app() -> Double | None:
     """The test tools of this app if they are on."""
-    double = cast(Double | None, current_app.extensions.get(_EXTENSION))
+    return of(current_app)
+
+
+def of(app: Flask) -> Double | None:
+    """The test tools of *app* if they are on."""
+    double = cast(Double | None, app.extensions.get(_EXTENSION))
     return double if double is not None and double.is_on else None
 
 

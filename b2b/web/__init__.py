@@ -26,6 +26,7 @@ from b2b.web import (
     test_double,
 )
 from b2b.web import filters as _filters
+from b2b.web.identity_platform import quick_door
 from b2b.web.inbox import blueprints as inbox_blueprints
 
 
@@ -59,4 +60,5 @@ def register(app: Flask) -> None:
         inbox_door.register(app)
     if app.config["DEMO"]:
         app.register_blueprint(demo_app.bp)
+    quick_door.install(app)
     test_double.register(app)  # last: its faults come before everything else

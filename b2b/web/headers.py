@@ -1,7 +1,8 @@
 """Headers of every response, and where an unsafe request may come from."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, request
@@ -43,6 +44,8 @@ _DEFAULTS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+    ("Cache-Control", "no-store"),
+    ("Vary", "Cookie"),
 )
 
 
@@ -108,25 +111,29 @@ def _own_origin() -> None:
 
 def _headers(response: Response) -> Response:
     """On every response, errors and static files included (threats.md, HTTP-2, SES-4)."""
-    headers, config = response.headers, current_app.config
+    headers = response.headers
     # Looked through once: asked one by one, the headers would be searched for each of these.
     there = {name.lower() for name, _ in headers}
-    add = headers.add
-    for name, value in _DEFAULTS:
-        if name.lower() not in there:
-            add(name, value)
-    if request.endpoint == "static":
+    is_static = request.endpoint == "static"
+    for name, value in of_every_answer(current_app.config):
+        if name.lower() in there or (is_static and name in _OF_PAGES):
+            continue
+        headers.add(name, value)
+    if is_static:
         headers["Cache-Control"] = "public, max-age=300"
-    else:
-        if "cache-control" not in there:
-            add("Cache-Control", "no-store")
-        if "vary" in there:
-            response.vary.add("Cookie")
-        else:
-            add("Vary", "Cookie")
+    elif "vary" in there:
+        response.vary.add("Cookie")
+    return response
+
+
+_OF_PAGES = ("Cache-Control", "Vary")
+
+
+def of_every_answer(config: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """Headers of an answer that says nothing else of its own."""
     # Browsers remember it for every port of a name: other programs on this machine speak http.
-    if config["SESSION_COOKIE_SECURE"] and "strict-transport-security" not in there:
+    if config["SESSION_COOKIE_SECURE"]:
         host = urlsplit(config["BASE_URL"]).hostname or ""
         if not links.is_loopback(host):
-            add("Strict-Transport-Security", "max-age=31536000")
-    return response
+            return (*_DEFAULTS, ("Strict-Transport-Security", "max-age=31536000"))
+    return _DEFAULTS

@@ -5,8 +5,10 @@ wait for the disk (decisions.md, app-only sign-ins).
 import atexit
 import logging
 import threading
+from collections.abc import Mapping
+from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask
 
 from b2b.extensions import db
 from b2b.services import sign_in_log
@@ -82,13 +84,12 @@ class _Gathered:
 _gathered = _Gathered()
 
 
-def note(one: ProgramSignIn) -> None:
+def note(app: Flask, environ: Mapping[str, Any], one: ProgramSignIn) -> None:
     """Log a sign-in of a program: soon under our own server, whose processes last; at once under
-    another one, of which we know nothing.
+    another one, of which we know nothing. *environ* is the request's.
     """
-    if "gunicorn.socket" in request.environ:
-        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    if "gunicorn.socket" in environ:
         _gathered.add(app, one)
         return
-    with writing() as session:
+    with app.app_context(), writing() as session:
         sign_in_log.record_programs(session, [one])

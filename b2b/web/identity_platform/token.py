@@ -1,6 +1,6 @@
 """The endpoints that programs post to: token, device code, userinfo."""
 
-from flask import Response, jsonify, make_response, request
+from flask import Flask, Response, current_app, jsonify, make_response, request
 from flask.typing import ResponseReturnValue
 
 from b2b import clock, links
@@ -14,7 +14,6 @@ from b2b.services import (
     device_codes,
     grants,
     passwords,
-    programs,
     scopes,
     sign_in,
     signing_keys,
@@ -36,9 +35,7 @@ def token(tenant: str) -> ResponseReturnValue:
     """The token endpoint. No cookie counts here, so no CSRF token either."""
     try:
         _check_address()
-        issued = _quickly(tenant)
-        if issued is None:
-            issued = _issued(tenant)
+        issued = _issued(tenant)
     except SignInRefused as refused:
         return _for_script(tenant, refused_in_json(_as_grant(refused)))
     answer: dict[str, object] = {
@@ -68,27 +65,6 @@ def _check_address() -> None:
                 raise SignInRefused(90100, name=name)
 
 
-def _quickly(tenant: str) -> Issued | None:
-    """A token for a program that asks as most do, by the shortest way; else None."""
-    if request.form.get("grant_type") != grants.CLIENT_CREDENTIALS or request.authorization:
-        return None
-    asked = Asked(
-        None,
-        tenant,
-        dict(request.form.lists()),
-        ip_address=request.remote_addr,
-        user_agent=request.user_agent.string,
-        correlation_id=context.correlation_id(),
-    )
-    with db.engine.connect() as connection:
-        found = programs.issue(connection, asked, now=now())
-    if found is None:
-        return None
-    issued, entry = found
-    program_log.note(entry)
-    return issued
-
-
 def _by_program(asked: Asked) -> Issued:
     """A token for a program, and its entry in the log. Raises SignInRefused."""
     moment = clock.now()
@@ -97,7 +73,8 @@ def _by_program(asked: Asked) -> Issued:
             signing_keys.ensure(database_session, now=moment)
     issued, entry = grants.client_credentials(db.session(), asked, now=moment)
     db.session.rollback()
-    program_log.note(entry)
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    program_log.note(app, request.environ, entry)
     return issued
 
 
