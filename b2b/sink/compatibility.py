@@ -186,6 +186,8 @@ FEATURES = (
 """Every feature that is looked for."""
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
+_CONDITION = re.compile(r"@[a-z-]+[^{};]{0,500}")
+"""What stands before the block of an at-rule looks like declarations and is none."""
 _DECLARATION = re.compile(r"([a-z-]{2,40})\s*:\s*([^;{}]{0,2000})")
 _LONGHAND = re.compile(
     r"(border)(?:-[a-z]+)*-radius\Z|(animation|transition|outline|inset|margin-inline"
@@ -242,7 +244,7 @@ def _of_sheet(sheet: str) -> Iterator[Feature]:
     for pattern, feature in _RULES:
         if pattern.search(sheet):
             yield feature
-    yield from _of_declarations(sheet)
+    yield from _of_declarations(_CONDITION.sub(" ", sheet))
 
 
 def _of_declarations(declarations: str) -> Iterator[Feature]:
