@@ -37,7 +37,7 @@ def test_a_fault_of_the_page_is_met_by_the_next_mail(browser: Browser, sink: Mai
     )  # fmt: skip
     assert "The fault is on, from the next mail." in page.text
     assert listed(page) == [
-        "Refuse with 452 4.2.2 Mailbox full At RCPT TO To *@full.example Take away"
+        "Refuse with 452 4.2.2 Mailbox full At RCPT TO · to *@full.example Take away"
     ]
     with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
         sink.send(MAIL, "sam@full.example")
@@ -97,12 +97,12 @@ def test_every_kind_of_fault_is_told_in_words(browser: Browser, mails: Mails) ->
     faults.replace(mails.store, "page", rules, wait=False)
     faults.replace(mails.store, "file", [Rule("auth", "reject", code=535)], wait=False)
     assert listed(browser.get("/mail/faults")) == [
-        "Answer 1,500 ms late On connecting · 25% of the time Everybody Take away",
-        "Read 1,000 bytes a second At DATA From news@* Take away",
-        "Close the connection without a word After the content Everybody Take away",
-        "Refuse until 60,000 ms after the first try At RCPT TO Everybody Take away",
-        "Refuse with 535 5.0.0 Refused on purpose At AUTH"
-        " · from the file, and there again when the sink starts Everybody Take away",
+        "Answer 1,500 ms late On connecting · for everybody · 25% of the time Take away",
+        "Read 1,000 bytes a second At DATA · from news@* Take away",
+        "Close the connection without a word After the content · for everybody Take away",
+        "Refuse until 60,000 ms after the first try At RCPT TO · for everybody Take away",
+        "Refuse with 535 5.0.0 Refused on purpose At AUTH · for everybody"
+        " · from the file, and there again when the sink starts Take away",
     ]
 
 
