@@ -33,7 +33,15 @@ from b2b.models import (
     fold,
     new_id,
 )
-from b2b.services import audit, consent, owners, paging, permissions
+from b2b.services import (
+    applications,
+    audit,
+    consent,
+    graph_permissions,
+    owners,
+    paging,
+    permissions,
+)
 from b2b.services.audit import Activity, Change, Entry
 from b2b.services.owners import Owned
 from b2b.services.paging import Cursor, Page
@@ -270,28 +278,57 @@ def remove(session: Session, actor: Actor, registration_id: UUID) -> str:
         )
     ).all()
     for tenant_id, principal_id in everywhere:
-        session.execute(
-            delete(AppRoleAssignment).where(
-                AppRoleAssignment.tenant_id == tenant_id,
-                AppRoleAssignment.principal_id == principal_id,
-            )
-        )
-        session.execute(
-            delete(Owner).where(Owner.tenant_id == tenant_id, Owner.owned_id == principal_id)
-        )
-        session.execute(
-            delete(SignInGrant).where(
-                SignInGrant.tenant_id == tenant_id, SignInGrant.app_id == app_id
-            )
-        )
+        _remove_principal(session, tenant_id, principal_id, app_id)
     session.execute(delete(DeviceCode).where(DeviceCode.app_id == app_id))
-    session.execute(delete(ServicePrincipal).where(ServicePrincipal.app_id == app_id))
     session.execute(delete(Application).where(Application.app_id == app_id))
     session.expire_all()
     audit.record(
         session, actor, Entry(Activity.DELETE_REGISTRATION, "Application", registration_id, name)
     )
     return name
+
+
+def remove_principal(session: Session, actor: Actor, principal_id: UUID) -> None:
+    """Remove an application that is registered elsewhere from the actor's tenant; what was issued
+    and granted for it here ends.
+
+    Raises Denied, NotFound, and Conflict for one that is registered here, whose registration is
+    what can be deleted, and for Microsoft Graph.
+    """
+    permissions.require(actor, Action.MANAGE_APPLICATIONS)
+    audit.lock(session, actor.tenant_id)
+    found = applications.get(session, actor, principal_id)
+    app_id, name = found.app_id, found.display_name
+    if app_id == graph_permissions.APP_ID:
+        raise Conflict(N_("%(name)s belongs to every organisation."), name=name)
+    registered = select(Application.id).where(
+        Application.tenant_id == actor.tenant_id, Application.app_id == app_id
+    )
+    if session.scalar(registered) is not None:
+        raise Conflict(
+            N_("%(name)s is registered here; delete its registration instead."), name=name
+        )
+    _remove_principal(session, actor.tenant_id, principal_id, app_id)
+    session.expire_all()
+    audit.record(
+        session, actor, Entry(Activity.REMOVE_PRINCIPAL, "ServicePrincipal", principal_id, name)
+    )
+
+
+def _remove_principal(session: Session, tenant_id: UUID, principal_id: UUID, app_id: UUID) -> None:
+    """An application of one tenant with everything that hangs on it there."""
+    for rows in (
+        delete(AppRoleAssignment).where(
+            AppRoleAssignment.tenant_id == tenant_id,
+            AppRoleAssignment.principal_id == principal_id,
+        ),
+        delete(Owner).where(Owner.tenant_id == tenant_id, Owner.owned_id == principal_id),
+        delete(SignInGrant).where(SignInGrant.tenant_id == tenant_id, SignInGrant.app_id == app_id),
+        delete(ServicePrincipal).where(
+            ServicePrincipal.tenant_id == tenant_id, ServicePrincipal.id == principal_id
+        ),
+    ):
+        session.execute(rows)
 
 
 # What is written down ----------------------------------------------------------------------------

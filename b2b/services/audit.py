@@ -67,6 +67,7 @@ class Activity(enum.StrEnum):
     DELETE_REGISTRATION = "Delete application"
     CHANGE_CREDENTIALS = "Update application – Certificates and secrets management"
     ADD_PRINCIPAL = "Add service principal"
+    REMOVE_PRINCIPAL = "Remove service principal"
     CONSENT = "Consent to application"
     WITHDRAW_CONSENT = "Remove delegated permission grant"
     GIVE_PERMISSION = "Add app role assignment to service principal"
@@ -111,6 +112,7 @@ CATEGORY = {
     Activity.DELETE_REGISTRATION: "ApplicationManagement",
     Activity.CHANGE_CREDENTIALS: "ApplicationManagement",
     Activity.ADD_PRINCIPAL: "ApplicationManagement",
+    Activity.REMOVE_PRINCIPAL: "ApplicationManagement",
     Activity.CONSENT: "ApplicationManagement",
     Activity.WITHDRAW_CONSENT: "ApplicationManagement",
     Activity.GIVE_PERMISSION: "ApplicationManagement",

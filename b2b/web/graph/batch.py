@@ -209,11 +209,6 @@ def _run(item: _Item, session: Session) -> Answer:
         return _fault(item, error)
 
 
-def _not_tried(item: _Item, failed: str) -> Answer:
-    said = f"Request {failed!r}, which this one depends on, failed."
-    return _refused(item, GraphError(424, "FailedDependency", said))
-
-
 def _fault(item: _Item, error: Exception) -> Answer:
     log.error("a request of a batch failed", exc_info=error, extra={"path": item.call.path})
     found = GraphError(500, "InternalServerError", "This is a fault of the program. It was logged.")

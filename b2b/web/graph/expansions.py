@@ -8,13 +8,15 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from b2b.models import Group, Membership, Owner, User
+from b2b.models import Application, Group, Membership, Owner, ServicePrincipal, User
 from b2b.services import managers, sponsors
-from b2b.web.graph import listing
+from b2b.web.graph import listing, seeing
+from b2b.web.graph.applications import APPLICATION
 from b2b.web.graph.calls import Call
 from b2b.web.graph.groups import GROUP
 from b2b.web.graph.people import USER, hidden_of_others
 from b2b.web.graph.resources import Navigation
+from b2b.web.graph.service_principals import PRINCIPAL
 
 Objects = Mapping[UUID, Sequence[Mapping[str, Any]]]
 
@@ -114,6 +116,32 @@ def _owners(call: Call, ids: Collection[UUID]) -> tuple[Any, Any, Any]:
     return Owner.owned_id, Owner.user_id, chosen
 
 
+def _principal_owners(call: Call, ids: Collection[UUID]) -> tuple[Any, Any, Any]:
+    seeing.require_directory(call)
+    return _owners(call, ids)
+
+
+def _application_owners(call: Call, ids: Collection[UUID]) -> tuple[Any, Any, Any]:
+    """Those of its service principal."""
+    seeing.require_directory(call)
+    chosen = (
+        select(Application.id, Owner.user_id)
+        .join(
+            ServicePrincipal,
+            (ServicePrincipal.tenant_id == Application.tenant_id)
+            & (ServicePrincipal.app_id == Application.app_id),
+        )
+        .join(
+            Owner,
+            (Owner.tenant_id == ServicePrincipal.tenant_id)
+            & (Owner.owned_id == ServicePrincipal.id),
+        )
+        .join(User, _there(Owner.user_id, Owner))
+        .where(Application.tenant_id == call.actor.tenant_id, Application.id.in_(ids))
+    )
+    return Application.id, Owner.user_id, chosen
+
+
 for _kind, _navigation in (
     (USER, Navigation("manager", "directoryObject", False, _manager)),
     (USER, Navigation("directReports", "directoryObject", True, _first(_reports, "user"))),
@@ -122,5 +150,10 @@ for _kind, _navigation in (
     (USER, Navigation("sponsors", "directoryObject", True, _sponsors)),
     (GROUP, Navigation("members", "directoryObject", True, _first(_members, "user"))),
     (GROUP, Navigation("owners", "directoryObject", True, _first(_owners, "user"))),
+    (
+        APPLICATION,
+        Navigation("owners", "directoryObject", True, _first(_application_owners, "user")),
+    ),
+    (PRINCIPAL, Navigation("owners", "directoryObject", True, _first(_principal_owners, "user"))),
 ):
     _kind.navigations[_navigation.name] = _navigation

@@ -410,7 +410,8 @@ def _straight(source: Source, query: Query, base: Sequence[Any]) -> Select[Any]:
     model = source.kind.model
     columns = [one.order for one, _ in query.keys]
     found = source.joined(select(*columns, model.id)).where(*base)
-    falls = [falling for _, falling in query.keys] + [False]
+    falls = [falling for _, falling in query.keys]
+    falls.append(falls[-1])  # so that an index can be walked backwards
     return sorted_from(found, [*columns, model.id], falls, query.after)
 
 

@@ -19,7 +19,7 @@ from b2b.models import (
     ServicePrincipal,
     User,
 )
-from b2b.services import applications, consent, graph_permissions, owners
+from b2b.services import app_registrations, applications, consent, graph_permissions, owners
 from b2b.services.owners import Owned
 from b2b.web.graph import access, listing, memberships, offers, resources, seeing, values
 from b2b.web.graph import applications as registrations
@@ -271,6 +271,13 @@ def update_principal(call: Call) -> Answer:
         if name in wanted and wanted[name] is None:
             raise bad(f"{_NAMES[name]} has to be true or false.", target=_NAMES[name])
     applications.change(call.session, call.actor, found.id, wanted)
+    return NO_CONTENT
+
+
+@route("DELETE", "servicePrincipals/{principal}", needs=access.CHANGE_APPLICATIONS)
+def remove_principal(call: Call) -> Answer:
+    """Remove an application that is registered elsewhere, for good."""
+    app_registrations.remove_principal(call.session, call.actor, meant(call).id)
     return NO_CONTENT
 
 

@@ -33,6 +33,11 @@ GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
+def ref(user_id: UUID) -> dict[str, str]:
+    """The body that names a person."""
+    return {"@odata.id": f"http://localhost:5000/v1.0/directoryObjects/{user_id}"}
+
+
 def make(daemon: Graph, **facts: object) -> dict[str, object]:
     """An application called Orders."""
     return daemon.post("applications", {"displayName": "Orders", **facts})
@@ -198,6 +203,56 @@ def test_an_application_of_others_is_taken_in_if_it_is_open(
     made = daemon.post("servicePrincipals", {"appId": str(shared)})
     assert made["appOwnerOrganizationId"] == str(cast.contoso)
     daemon.post("servicePrincipals", {"appId": str(shared)}, status=409)
+    daemon.delete(f"servicePrincipals/{made['id']}")
+    daemon.get(f"servicePrincipals/{made['id']}", status=404)
+    again = daemon.post("servicePrincipals", {"appId": str(shared)})
+    assert again["id"] != made["id"]
+
+
+def test_a_service_principal_goes_with_what_was_granted_and_issued_here(
+    world: World, daemon: Graph, cast: Cast
+) -> None:
+    """OIDC-4: what was issued ends; own ones go with their registration"""
+    with world.app.app_context(), worker.transaction() as session:
+        now = world.clock.now
+        factories.give_role(session, cast.contoso, cast.otto, Role.APPLICATION_ADMINISTRATOR, now)
+        otto = acting(session, cast.contoso, cast.otto, now)
+        open_ = Facts(audience=Audience.ORGANISATIONS)
+        shared = app_registrations.register(session, otto, "Shared", open_).registration.app_id
+    taken = daemon.post("servicePrincipals", {"appId": str(shared)})["id"]
+    graph = daemon.get(f"servicePrincipals(appId='{GRAPH_APP}')")["id"]
+    daemon.post(
+        "oauth2PermissionGrants",
+        {"clientId": taken, "consentType": "AllPrincipals", "resourceId": graph,
+         "scope": "User.Read"},
+    )  # fmt: skip
+    daemon.post(f"servicePrincipals/{taken}/owners/$ref", ref(cast.adele), status=204)
+    daemon.delete(f"servicePrincipals/{taken}")
+    kept = daemon.all("oauth2PermissionGrants")
+    assert taken not in [one["clientId"] for one in kept]
+    assert taken not in [one["id"] for one in daemon.all(f"users/{cast.adele}/ownedObjects")]
+    assert daemon.get("auditLogs/directoryAudits?$top=1")["value"][0]["activityDisplayName"] == (
+        "Remove service principal"
+    )
+    own = make(daemon)
+    principal = daemon.get(f"servicePrincipals(appId='{own['appId']}')")["id"]
+    daemon.delete(f"servicePrincipals/{principal}", status=400)
+    daemon.delete(f"servicePrincipals/{graph}", status=400)
+    daemon.delete(f"servicePrincipals/{taken}", status=404)
+
+
+def test_owners_come_along_with_applications_and_service_principals(
+    daemon: Graph, cast: Cast
+) -> None:
+    made = make(daemon)
+    principal = daemon.get(f"servicePrincipals(appId='{made['appId']}')")["id"]
+    daemon.post(f"applications/{made['id']}/owners/$ref", ref(cast.adele), status=204)
+    expand = "$expand=owners($select=displayName)&$select=id"
+    owned = [{"@odata.type": "#microsoft.graph.user", "displayName": "Adele Vance"}]
+    assert daemon.get(f"applications/{made['id']}?{expand}")["owners"] == owned
+    assert daemon.get(f"servicePrincipals/{principal}?{expand}")["owners"] == owned
+    listed = {one["id"]: one["owners"] for one in daemon.all(f"applications?{expand}")}
+    assert listed[made["id"]] == owned
 
 
 def test_people_and_groups_are_assigned_in_a_role_and_by_default(daemon: Graph, cast: Cast) -> None:

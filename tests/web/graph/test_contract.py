@@ -381,4 +381,5 @@ def open_to_others(world: World, cast: Cast, say: Callable[..., dict[str, Any]])
         facts = app_registrations.Facts(audience=Audience.ORGANISATIONS)
         shared = app_registrations.register(session, otto, "Shared", facts)
         app_id: UUID = shared.registration.app_id
-    say("POST", "servicePrincipals", {"appId": str(app_id)})
+    taken = say("POST", "servicePrincipals", {"appId": str(app_id)})["id"]
+    say("DELETE", f"servicePrincipals/{taken}")

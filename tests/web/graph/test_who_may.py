@@ -71,6 +71,10 @@ MATRIX = (
         "401 403 200 403 200 200 200 200"),
     Row("PATCH", "servicePrincipals/{projects}", "Application.ReadWrite.All",
         "Application.ReadWrite.All", "401 403 204 403 204 403 403 403", {"accountEnabled": True}),
+    # Graph itself, which nobody removes: 400 for whoever may remove others.
+    Row("DELETE", "servicePrincipals(appId='00000003-0000-0000-c000-000000000000')",
+        "Application.ReadWrite.All", "Application.ReadWrite.All",
+        "401 403 400 403 400 403 403 403"),
     Row("GET", "servicePrincipals/{projects}/appRoleAssignedTo", "Application.Read.All",
         "Application.Read.All", "401 403 200 403 200 200 200 403"),
     Row("POST", "users/{greta}/appRoleAssignments", "AppRoleAssignment.ReadWrite.All",
