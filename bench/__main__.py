@@ -8,6 +8,7 @@ from bench import (
     bulk_door,
     code_flow,
     delivery,
+    graph_invitations,
     graph_users,
     inbox,
     invite_form,
@@ -41,6 +42,7 @@ BENCHES = [
     code_flow,
     web_process,
     graph_users,
+    graph_invitations,
 ]
 
 

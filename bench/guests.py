@@ -139,15 +139,16 @@ class Client:
         """Status and where it leads."""
         body = urllib.parse.urlencode(fields)
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._send("POST", path, body, headers)
+        return self.send("POST", path, body, headers)
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and where it leads."""
-        return self._send("GET", path, None, {})
+        return self.send("GET", path, None, {})
 
-    def _send(
+    def send(
         self, method: str, path: str, body: str | None, headers: dict[str, str]
     ) -> tuple[int, str]:
+        """Status and where it leads; what came is `text`."""
         headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         self._connection.request(method, path, body, headers | self.headers)
         answer = self._connection.getresponse()
