@@ -159,7 +159,8 @@ def test_every_page_is_accessible_and_none_scrolls_sideways(
     link = "http://localhost:5000/redeem?rd=http%3a%2f%2flocalhost"
     invitation = mails.add(html_letter(f'<a href="{link}">Get Started</a>', "Invited " * 20))[0]
     code = mails.add(letter("دعاك", "Your code:\n\n  4829 1706\n"))[0]
-    pages = ["", "?q=to:", "?q=nothing", "delete", code]
+    pages = ["", "?q=to:", "?q=nothing", "delete", "faults", "mailboxes", "refused", "keys", code]
+    pages.append(f"compare?a={invitation}&b={code}")
     pages += [f"{invitation}?tab={tab}" for tab in ("html", "headers", "source")]
     pages.append(f"{invitation}?width=desktop&theme=dark")
 
