@@ -6,7 +6,7 @@ import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,7 +234,8 @@ class TestFaults:
     @pytest.fixture
     def commit(self, sink: RunningSink) -> Callable[..., None]:
         def commit(*rules: Rule) -> None:
-            assert faults.replace(sink.store, "api", rules)
+            # On a busy machine half a second may be too short; then the same is said once more.
+            until(lambda: faults.replace(sink.store, "api", rules))
 
         return commit
 
@@ -308,6 +309,75 @@ class TestFaults:
             with pytest.raises((ConnectionError, AssertionError)):
                 assert client.data(MAIL + b".\r\n")
         assert len(sink.listed()) == 1
+
+    @staticmethod
+    def steps(client: Client) -> Iterator[tuple[str, str]]:
+        """Each stage of one mail with the reply to it; empty once the connection is closed."""
+        commands = {
+            "connect": "",
+            "helo": "EHLO tests\r\n",
+            "auth": "AUTH PLAIN AGEAYg==\r\n",
+            "mail": "MAIL FROM:<a@b.example>\r\n",
+            "rcpt": "RCPT TO:<c@d.example>\r\n",
+            "data": "DATA\r\n",
+            "content": "Subject: Hello\r\n\r\n.\r\n",
+        }
+        for stage, command in commands.items():
+            try:
+                client.send(command.encode())
+                yield stage, client.reply()
+            except ConnectionError:
+                yield stage, ""
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("stage", faults.STAGES)
+    def test_a_connection_is_dropped_without_a_word_at_each_stage(
+        self, sink: RunningSink, commit: Callable[..., None], stage: str
+    ) -> None:
+        commit(Rule(stage, "drop"))
+        with sink.connect() as client:
+            for at, reply in self.steps(client):
+                if at == stage:
+                    assert reply == ""
+                    break
+                assert reply[0] in "23"
+        assert sink.listed() == ()
+        commit()
+        with sink.connect().greet() as client:
+            assert client.mail(MAIL).startswith("250 ")
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("stage", faults.STAGES)
+    def test_each_stage_is_delayed_and_the_mail_comes_all_the_same(
+        self, sink: RunningSink, commit: Callable[..., None], stage: str
+    ) -> None:
+        commit(Rule(stage, "delay", milliseconds=400))
+        begun = time.monotonic()
+        with sink.connect() as client:
+            for at, reply in self.steps(client):
+                assert reply[0] in "23"
+                if at == stage:
+                    assert time.monotonic() - begun >= 0.4
+                begun = time.monotonic()
+        assert [mail.subject for mail in sink.listed()] == ["Hello"]
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("code", [421, 451, 550])
+    @pytest.mark.parametrize("stage", faults.STAGES)
+    def test_each_stage_is_refused_for_now_and_for_good(
+        self, sink: RunningSink, commit: Callable[..., None], stage: str, code: int
+    ) -> None:
+        """421 ends the connection as well."""
+        commit(Rule(stage, "reject", code=code, words=f"{code // 100}.3.0 On purpose"))
+        with sink.connect() as client:
+            for at, reply in self.steps(client):
+                if at == stage:
+                    assert reply == f"{code} {code // 100}.3.0 On purpose"
+                    break
+                assert reply[0] in "23"
+            if code == 421:
+                assert client.reply() == ""
+        assert sink.listed() == ()
 
     def test_a_slow_link(self, sink: RunningSink, commit: Callable[..., None]) -> None:
         commit(Rule("data", "slow", bytes_per_second=20_000))
