@@ -215,6 +215,7 @@ def access_token(
         claims |= {
             "amr": _amr(grant.identity),
             "unique_name": _unique_name(grant),
+            "altsecid": _altsecid(grant.identity),
             "upn": None if grant.identity else user.user_principal_name,
             "family_name": user.surname,
             "given_name": user.given_name,
@@ -434,6 +435,17 @@ def _unique_name(grant: Grant) -> str:
     if grant.identity is None or grant.identity.provider is Provider.DIRECTORY:
         return sign_in_name(grant)
     return f"{_idp(grant.identity)}#{grant.identity.label}"
+
+
+def _altsecid(identity: Identity | None) -> str | None:
+    """By which account a guest is known elsewhere, as tokens of version 1.0 say it (tokens.md,
+    section 4): the kind, who issued it, and sixteen digits that stay the same.
+    """
+    if identity is None or identity.provider is Provider.PASSCODE:
+        return None
+    digest = hashlib.sha256(f"{identity.issuer} {identity.subject}".encode()).hexdigest()
+    kind = "5::" if identity.provider is Provider.DIRECTORY else f"1:{_idp(identity)}:"
+    return kind + digest[:16].upper()
 
 
 def _idp(identity: Identity | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -178,6 +179,7 @@ def test_idp_says_what_kind_of_account_a_guest_has(
     assert said(tokens.id_token(session, signer, grant, now=clock.now))["idp"] == "mail"
     access = said(graph_token(session, signer, grant, clock.now))
     assert access["unique_name"] == "mail#eve@partner.example"
+    assert "altsecid" not in access
     invited = factories.invite(session, cast, clock.now)
     made = sign_in.make_account(
         session, factories.by_code(factories.SAM), given_name="Sam", surname="Oogle",
@@ -188,6 +190,15 @@ def test_idp_says_what_kind_of_account_a_guest_has(
     assert said(tokens.id_token(session, signer, grant, now=clock.now))["idp"] == "live.com"
     access = said(graph_token(session, signer, grant, clock.now))
     assert access["unique_name"] == "live.com#gsamoogle@gmail.com"
+    assert re.fullmatch(r"1:live\.com:[0-9A-F]{16}", access["altsecid"])
+    otto = guest(session, cast, clock, "otto.brandt@contoso.example")
+    grant = grant_for(session, cast, otto, clock.now)
+    first, again = (said(graph_token(session, signer, grant, clock.now)) for _ in range(2))
+    assert re.fullmatch(r"5::[0-9A-F]{16}", first["altsecid"])
+    assert again["altsecid"] == first["altsecid"]
+    assert "altsecid" not in said(
+        graph_token(session, signer, grant_for(session, cast, cast.adele, clock.now), clock.now)
+    )
 
 
 def test_the_access_token_looks_like_the_real_services(

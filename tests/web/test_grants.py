@@ -403,20 +403,37 @@ def test_sign_ins_end_when_they_must(surveys: Surveys, adele: Browser, what: str
             case "switched off":
                 found.principal.account_enabled = False
 
+    assert states(surveys, adele, got["access_token"]) == (200, 200, 200)
     surveys.change(change)
-    assert not is_good(surveys, got["access_token"])
     response = surveys.post(
         grant_type="refresh_token", refresh_token=got["refresh_token"],
         client_secret=surveys.secret,
     )  # fmt: skip
-    numbers = {
-        "blocked": 50057, "deleted": 50057, "signed out": 50173, "secret removed": 700082,
-        "consent withdrawn": 65001, "switched off": 7000112,
-    }  # fmt: skip
     told = response.json or {}
-    assert told["error_codes"] == [numbers[what]]
+    [number] = told["error_codes"]
+    # browser's session, access token at Graph, the same at userinfo, refresh token
+    expected = {
+        "blocked":           (303, 401, 401, 50057),
+        "deleted":           (303, 401, 401, 50057),
+        "signed out":        (303, 401, 401, 50173),
+        "secret removed":    (200, 401, 401, 700082),
+        "consent withdrawn": (200, 401, 401, 65001),
+        "switched off":      (200, 401, 401, 7000112),
+    }  # fmt: skip
+    assert (*states(surveys, adele, got["access_token"]), number) == expected[what]
     if what == "consent withdrawn":
         assert (told["error"], told["suberror"]) == ("invalid_grant", "consent_required")
+
+
+def states(surveys: Surveys, browser: Browser, token: str) -> tuple[int, int, int]:
+    """How the browser's session, and the access token at Graph and at userinfo, are answered."""
+    client = surveys.app.test_client()
+    bearer = {"Authorization": f"Bearer {token}"}
+    return (
+        ask(browser, "/myapps").status_code,
+        client.get("/v1.0/me", headers=bearer, base_url=ORIGIN).status_code,
+        client.get("/oidc/userinfo", headers=bearer, base_url=ORIGIN).status_code,
+    )
 
 
 def test_a_reset_redemption_ends_a_guests_tokens(
@@ -433,8 +450,10 @@ def test_a_reset_redemption_ends_a_guests_tokens(
         ).one()
         redemption_reset.reset(session, john, guest, address="otto.brandt@contoso.example")
 
+    assert states(surveys, otto, got["access_token"]) == (200, 200, 200)
     surveys.run(reset)
-    assert not is_good(surveys, got["access_token"])
+    # Whoever he is at home stays signed in; as a guest of this place he has to redeem anew.
+    assert states(surveys, otto, got["access_token"])[1:] == (401, 401)
     response = surveys.post(
         grant_type="refresh_token", refresh_token=got["refresh_token"],
         client_secret=surveys.secret,
@@ -563,6 +582,37 @@ def test_optional_claims_groups_and_roles(surveys: Surveys, adele: Browser, cast
     assert claims["groups"] == [str(cast.partners)]
     assert claims["wids"] == ["b79fbf4d-3ef9-4689-8143-76b194e85509"]
     assert len(claims["sid"]) == 36
+
+
+def test_more_groups_than_a_token_holds_are_asked_for_where_it_says(
+    surveys: Surveys, adele: Browser, cast: Cast
+) -> None:
+    """tokens.md, section 4: overage"""
+
+    def join(session: Any, john: Actor, found: Registered) -> set[str]:
+        app_registrations.set_tokens(
+            session, john, surveys.registration_id, group_claims=GroupClaims.SECURITY
+        )
+        graph = consent.graph_principal(session, john)
+        consent.give_roles(session, john, found.principal, graph, ["Directory.Read.All"])
+        made = [groups.create(session, john, display_name=f"Team {n}") for n in range(201)]
+        for one in made:
+            groups.add_member(session, john, one.id, cast.adele)
+        return {str(one.id) for one in made}
+
+    joined = surveys.change(join)
+    claims = said(surveys.signed_in(adele)["id_token"])
+    assert "groups" not in claims
+    [source] = claims["_claim_names"].values()
+    assert list(claims["_claim_names"]) == ["groups"]
+    asked = claims["_claim_sources"][source]["endpoint"]
+    own = surveys.token(grant_type="client_credentials", scope=GRAPH)
+    found = surveys.app.test_client().post(
+        asked.removeprefix(ORIGIN), json={"securityEnabledOnly": True}, base_url=ORIGIN,
+        headers={"Authorization": f"Bearer {own['access_token']}"},
+    )  # fmt: skip
+    assert found.status_code == 200, found.json
+    assert set((found.json or {})["value"]) == joined
 
 
 # Consent -----------------------------------------------------------------------------------------
