@@ -1,13 +1,16 @@
 """Connections: durable from the first one on, also when many processes make the file at once."""
 
 import threading
+import time
 from pathlib import Path
+from uuid import RFC_4122, UUID
 
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from b2b import database
+from b2b.models import new_id
 
 
 def test_every_connection_is_durable_and_minds_foreign_keys(tmp_path: Path) -> None:
@@ -69,3 +72,23 @@ def test_a_writer_waits_for_a_writer_even_if_it_reads_first(tmp_path: Path) -> N
                 late.exec_driver_sql("SELECT 1")
             assert database.is_busy(refused.value)
     engine.dispose()
+
+
+def test_ids_stand_in_the_order_in_which_they_were_given() -> None:
+    """RFC 9562, 5.7 and 6.2: also within one millisecond, and whoever asks beside"""
+    given: list[list[UUID]] = [[] for _ in range(4)]
+
+    def ask(into: list[UUID]) -> None:
+        into.extend(new_id() for _ in range(5000))
+
+    threads = [threading.Thread(target=ask, args=(into,)) for into in given]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for ids in given:
+        assert ids == sorted(ids)
+    together = [one for ids in given for one in ids]
+    assert len(set(together)) == 20_000
+    assert {(one.version, one.variant) for one in together} == {(7, RFC_4122)}
+    assert abs((together[0].int >> 80) / 1000 - time.time()) < 60
