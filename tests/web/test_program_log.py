@@ -95,6 +95,43 @@ def test_both_ways_give_the_same_token_and_refusals_take_the_long_one(
     assert len(entries(app)) == 2
 
 
+def test_the_door_before_flask_answers_as_flask_does_and_leaves_the_rest_to_it(
+    app: Flask, client: FlaskClient, cast: Cast, nightly: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """HTTP-2, OIDC-9: the same headers; HTTP-1: no other host"""
+    path = f"/{cast.woodgrove}/oauth2/v2.0/token"
+    ask(client, cast, nightly)  # makes the keys
+
+    def post(data: object, **more: Any) -> Any:
+        return client.post(path, data=data, base_url=ORIGIN, **more)
+
+    behind = post(nightly, query_string="x=1")
+    asked: list[str] = []
+    flask = app.dispatch_request
+    monkeypatch.setattr(app, "dispatch_request", lambda: (asked.append("flask"), flask())[1])
+    quick = post(nightly)
+    assert asked == []
+    assert dict(quick.headers) | {"Content-Length": ""} == dict(behind.headers) | {
+        "Content-Length": ""
+    }
+    assert set(quick.json) == set(behind.json)
+    assert said(quick.json["access_token"])["appid"] == nightly["client_id"]
+    for other in (
+        {"headers": {"Authorization": "Basic eDp5"}},
+        {"headers": {"Origin": "http://localhost:1"}},
+        {"content_type": "multipart/form-data"},
+        {"headers": {"Host": "elsewhere.example"}},
+    ):
+        asked.clear()
+        answer = post(nightly, **other)
+        assert asked == ["flask"] or answer.status_code == 400, other
+    for form in (f"{'x' * 5000}=1", "grant_type=password", "%ff=%ff", "\u00fc=1", "a&" * 50):
+        asked.clear()
+        assert "error" in post(form, content_type="application/x-www-form-urlencoded").json
+        assert asked == ["flask"], form[:20]
+
+
 @pytest.mark.parametrize("what", ["switched off", "secret over", "permission taken"])
 def test_what_has_ended_is_not_passed_over(
     app: Flask, client: FlaskClient, cast: Cast, clock: Clock, nightly: dict[str, str], what: str
