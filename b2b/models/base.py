@@ -193,9 +193,9 @@ class _Ids:
 
     def next(self) -> UUID:
         """As `new_id`."""
-        stamp = time.time_ns() // 1_000_000
         random = int.from_bytes(os.urandom(10), "big") & _RANDOM
         with self._lock:
+            stamp = time.time_ns() // 1_000_000
             if stamp == self._stamp and random <= self._random:
                 # By a step that nobody guesses (RFC 9562, 6.2, method 2).
                 step = self._random + 1 + (random & 0xFFFF_FFFF)

@@ -367,14 +367,18 @@ def _shown(call: Call, model: Any) -> list[Any]:
     return [] if until is None or not hasattr(model, "created_at") else [model.created_at <= until]
 
 
-def by_ids(call: Call, kind: Kind, ids: Sequence[UUID], shape: Shape) -> list[Any]:
-    """Rows with the columns of *shape*, in the order of *ids*; whoever is gone is left out."""
+def by_ids(
+    call: Call, kind: Kind, ids: Sequence[UUID], shape: Shape, *, living: bool = False
+) -> list[Any]:
+    """Rows with the columns of *shape*, in the order of *ids*; whoever is gone is left out, and if
+    *living* whoever is deleted.
+    """
     if not ids:
         return []
     count = next((size for size in _SIZES if size >= len(ids)), len(ids))
     same = [ids[-1]] * (count - len(ids))
     call.session.flush()
-    rows = _by_ids(kind.model, tuple(shape.columns), count).all(
+    rows = _by_ids(kind.model, tuple(shape.columns), count, living).all(
         call.session.connection(),
         tenant_id=call.actor.tenant_id,
         **arguments("id", [*ids, *same]),
@@ -388,12 +392,13 @@ _SIZES = (1, 5, 20, 100, 250, MOST)
 
 
 @lru_cache(maxsize=256)
-def _by_ids(model: Any, named: tuple[Any, ...], count: int) -> Prepared:
+def _by_ids(model: Any, named: tuple[Any, ...], count: int, living: bool) -> Prepared:
     columns = {column.key: column for column in (model.id, *named)}
     return Prepared(
         select(*columns.values()).where(
             model.tenant_id == bindparam("tenant_id", type_=Id),
             model.id.in_(parameters("id", count, Id)),
+            *([model.deleted_at.is_(None)] if living else []),
         )
     )
 

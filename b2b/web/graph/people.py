@@ -360,6 +360,20 @@ def meant(call: Call, name: str = "user", *, deleted: bool = False) -> User:
     return found
 
 
+def known(call: Call) -> UUID:
+    """The id of whom the path means, who need not be there any more if it is an id.
+
+    Raises GraphError (404, 403).
+    """
+    key = call.params.get("user", "me")
+    try:
+        user_id = UUID(key)
+    except ValueError:
+        return meant(call).id
+    require_seen(call, user_id)
+    return user_id
+
+
 def person(call: Call, key: str) -> User | None:
     """Somebody by id or sign-in name, if he is seen at all."""
     if key.lower() == "me":

@@ -34,6 +34,7 @@ from b2b.web.graph.people import (
     everybody,
     hidden_of,
     hidden_of_others,
+    known,
     meant,
     person,
     require_listing,
@@ -60,8 +61,12 @@ def count_users(call: Call) -> Answer:
 @route("GET", "me", needs=access.READ_ME, returns="user")
 def get_user(call: Call) -> Answer:
     """One person, by id or sign-in name; `/me` is who signed in."""
-    found = meant(call)
-    return listing.entity(call, USER, found, hidden=hidden_of(call, found.id))
+    user_id = known(call)
+    shape = listing.shape_of(call, USER, many=False, hidden=hidden_of(call, user_id))
+    rows = listing.by_ids(call, USER, [user_id], shape, living=True)
+    if not rows:
+        raise missing(call.params.get("user", "me"))
+    return listing.entity(call, USER, rows[0], shape=shape)
 
 
 # Changing ----------------------------------------------------------------------------------------
