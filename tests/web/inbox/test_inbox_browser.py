@@ -152,7 +152,7 @@ def test_new_mail_appears_by_itself(mails: Mails, served: Served) -> None:
     in_chromium(visit)
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.long), 360])
 def test_every_page_is_accessible_and_none_scrolls_sideways(
     mails: Mails, served: Served, width: int
 ) -> None:
