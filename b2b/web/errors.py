@@ -25,7 +25,10 @@ _STATUS: list[tuple[type[Refused], int]] = [
     (Throttled, 429),
     (Conflict, 409),
 ]
-_SECRET_FIELDS = {"csrf_token", "password", "password_again", "current_password", "code"}
+_SECRET_FIELDS = {
+    "csrf_token", "password", "password_again", "current_password", "code", "code_verifier",
+    "client_secret", "client_assertion", "assertion", "refresh_token", "device_code",
+}  # fmt: skip
 
 
 def register(app: Flask) -> None:

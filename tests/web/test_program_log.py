@@ -189,3 +189,17 @@ def test_under_our_own_server_entries_are_written_together(
 
 def _fails(*_: Any) -> None:
     raise OSError("the disk is full")
+
+
+def test_no_secret_of_a_program_comes_back_on_a_page(
+    app: Flask, client: FlaskClient, cast: Cast, nightly: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """REL-7: what was typed is kept, but for secrets"""
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    monkeypatch.setattr(program_log, "note", _fails)
+    path = f"/{cast.woodgrove}/oauth2/v2.0/token"
+    answer = client.post(path, data=nightly, query_string="x=1", base_url=ORIGIN)
+    assert answer.status_code == 500
+    assert nightly["client_id"] in answer.text
+    assert nightly["client_secret"] not in answer.text
