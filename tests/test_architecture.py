@@ -63,6 +63,8 @@ STORIES = [
     "grants",
     "programs",
     "authorization",
+    "consent_requests",
+    "signing_out",
     "human_steps",
 ]
 

@@ -1,5 +1,4 @@
-"""The authorize endpoint without HTTP: who asks, for whom, what has to be consented to, and a code
-that works once.
+"""The authorize endpoint without HTTP: who asks, for whom, and a code that works once.
 
 The client and its redirect URI are settled first; until then nothing is sent anywhere (threats.md,
 OIDC-1). A person is whoever the proven identity is in the tenant that the request names.
@@ -7,7 +6,7 @@ OIDC-1). A person is whoever the proven identity is in the tenant that the reque
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
@@ -15,33 +14,22 @@ from uuid import UUID
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from b2b import jose, keys
+from b2b import keys
 from b2b.actor import Actor, ExternalIdentity
-from b2b.models import (
-    Application,
-    AuthorizationCode,
-    Platform,
-    Provider,
-    Tenant,
-    User,
-    fold,
-)
+from b2b.models import Application, AuthorizationCode, Platform, Provider, Tenant, User, fold
 from b2b.services import (
     clients,
-    consent,
     grants,
-    graph_permissions,
     redemption,
     scopes,
     sessions,
     sign_in,
     signing_keys,
     tokens,
-    visitors,
 )
 from b2b.services.aadsts import SignInRefused
 from b2b.services.clients import Client, Parameters, needed, one
-from b2b.services.scopes import Offered, Resource, Wanted
+from b2b.services.scopes import Wanted
 from b2b.services.tokens import Grant
 
 RESPONSE_MODES = ("query", "fragment", "form_post")
@@ -267,213 +255,6 @@ def _is_from(one: ExternalIdentity, hint: str, tenant_id: UUID | None) -> bool:
     return one.label.lower().endswith(f"@{hint}")
 
 
-# Consent -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What an application has not been granted yet, for the person at hand."""
-
-    client: Client
-    resource: Resource | None
-    permissions: tuple[Offered, ...]
-    """New ones, in the order that they were asked for."""
-    needs_administrator: bool
-
-    @property
-    def values(self) -> list[str]:
-        """Their names."""
-        return [one.value for one in self.permissions]
-
-
-def missing(
-    session: Session,
-    client: Client,
-    user: User,
-    wanted: Wanted,
-    *,
-    all_of_it: bool = False,
-) -> Missing | None:
-    """What has to be consented to before *wanted* can be issued; None for nothing.
-
-    Identity scopes need no consent of their own in the application's tenant; elsewhere the first
-    sign-in does, because it brings the application in. *all_of_it*: also what is granted already
-    (prompt=consent). Raises SignInRefused (70011, 500011, 65001).
-    """
-    is_foreign = client.application is None
-    if not wanted.names_resource:
-        if is_foreign or all_of_it:
-            return Missing(client, None, _identity(wanted), False)
-        return None
-    resource = scopes.resource_of(session, client.tenant, wanted)
-    if resource is None:
-        names = _registered_values(client.registration) if wanted.is_default else wanted.values
-        return Missing(client, None, *_of_graph(names))
-    own = client.application is not None and resource.principal.id == client.application.id
-    if own and not all_of_it:
-        scopes.offered(session, resource, [v for v in wanted.values if v != scopes.DEFAULT])
-        return None
-    held: frozenset[str] = frozenset()
-    if client.application is not None:
-        held = consent.granted(session, client.application, resource.principal, user.id)
-    names = wanted.values
-    if wanted.is_default:
-        names = tuple(_required_values(session, client.registration, resource))
-        if held and not all_of_it:
-            names = ()
-        elif not names and not held:
-            raise SignInRefused(65001, application=client.name)
-    offered = scopes.offered(session, resource, names)
-    new = tuple(one for one in offered if all_of_it or one.value not in held)
-    if not new and not is_foreign:
-        return None
-    return Missing(client, resource, new, any(one.admins_only for one in new))
-
-
-def _identity(wanted: Wanted) -> tuple[Offered, ...]:
-    found = (graph_permissions.SCOPES[name] for name in wanted.identity)
-    return tuple(Offered(one.value, one.words, one.admins_only) for one in found)
-
-
-def _of_graph(names: tuple[str, ...]) -> tuple[tuple[Offered, ...], bool]:
-    """Graph's permissions in a tenant that has not met it yet."""
-    for name in names:
-        if name not in graph_permissions.SCOPES:
-            raise SignInRefused(70011, name=name)
-    found = [graph_permissions.SCOPES[name] for name in names]
-    return (
-        tuple(Offered(one.value, one.words, one.admins_only) for one in found),
-        any(one.admins_only for one in found),
-    )
-
-
-def _registered_values(registration: Application) -> tuple[str, ...]:
-    ids = _required_ids(registration, graph_permissions.APP_ID, "Scope")
-    return tuple(name for name, one in graph_permissions.SCOPES.items() if str(one.scope) in ids)
-
-
-def _required_ids(registration: Application, app_id: UUID, kind: str) -> set[str]:
-    return {
-        one["id"]
-        for resource in registration.required_access
-        if resource["resourceAppId"] == str(app_id)
-        for one in resource["resourceAccess"]
-        if one["type"] == kind
-    }
-
-
-def _required_values(session: Session, registration: Application, resource: Resource) -> list[str]:
-    """Names of the delegated permissions that the registration says it needs at *resource*."""
-    ids = _required_ids(registration, resource.principal.app_id, "Scope")
-    return consent.scope_values(session, resource.principal, {UUID(one) for one in ids})
-
-
-def may_consent(session: Session, actor: Actor, found: Missing) -> bool:
-    """Whether *actor* may say yes to *found* for himself at least (threats.md, OIDC-8)."""
-    policy = clients.policy_of(session, actor.tenant_id)
-    return consent.may_consent_for_self(actor, policy, admins_only=found.needs_administrator)
-
-
-def accept(session: Session, actor: Actor, found: Missing, *, for_all: bool) -> Client:
-    """Write down that *actor* consents to *found*, for himself or for the organisation.
-
-    Raises Denied.
-    """
-    assert actor.user_id is not None
-    client = found.client
-    if client.application is None:
-        consent.require_self(session, actor, admins_only=found.needs_administrator)
-        made = consent.add_to_tenant(session, actor, client.registration)
-        client = replace(client, application=made)
-    values = [name for name in found.values if found.resource or name not in scopes.IDENTITY]
-    if values:
-        resource = (
-            consent.graph_principal(session, actor)
-            if found.resource is None
-            else found.resource.principal
-        )
-        principal = {} if for_all else {"principal_id": actor.user_id}
-        consent.grant(session, actor, client.principal, resource, values, **principal)
-    return client
-
-
-@dataclass(frozen=True)
-class AdminAsked:
-    """A request that an administrator consents for the organisation to."""
-
-    target: Target
-    state: str | None
-    wanted: Wanted | None
-    """None: everything that the registration says it needs (the older endpoint)."""
-
-
-@dataclass(frozen=True)
-class Needed:
-    """Permissions of one resource that an administrator is asked for."""
-
-    name: str
-    app_id: UUID
-    scopes: tuple[Offered, ...]
-    roles: tuple[Offered, ...]
-
-
-def admin_request_of(target: Target, parameters: Parameters) -> AdminAsked:
-    """Read a request for admin consent. Raises SignInRefused, for the client to be told."""
-    text = one(parameters, "scope")
-    wanted = None if text is None else scopes.read(text, application=target.name)
-    if wanted is not None and (wanted.is_default or not wanted.names_resource):
-        wanted = None
-    return AdminAsked(target, one(parameters, "state"), wanted)
-
-
-def needed_of(session: Session, client: Client, asked: AdminAsked) -> list[Needed]:
-    """What an administrator is asked for: the scopes of the request, or all that the registration
-    needs, by resource. Raises SignInRefused.
-    """
-    if asked.wanted is not None:
-        resource = scopes.resource_of(session, client.tenant, asked.wanted)
-        if resource is None:
-            return [
-                Needed(
-                    graph_permissions.NAME,
-                    graph_permissions.APP_ID,
-                    _of_graph(asked.wanted.values)[0],
-                    (),
-                )
-            ]
-        offered = scopes.offered(session, resource, asked.wanted.values)
-        principal = resource.principal
-        return [Needed(principal.display_name, principal.app_id, tuple(offered), ())]
-    found = []
-    for one_resource in client.registration.required_access:
-        app_id = UUID(one_resource["resourceAppId"])
-        ids = {kind: _required_ids(client.registration, app_id, kind) for kind in ("Scope", "Role")}
-        found.append(consent.described(session, client.tenant.id, app_id, ids))
-    return [Needed(*one_found) for one_found in found if one_found is not None]
-
-
-def accept_for_all(
-    session: Session, actor: Actor, client: Client, needed_now: list[Needed]
-) -> Client:
-    """Write down that an administrator consents to all of it for the organisation.
-
-    Raises Denied.
-    """
-    if client.application is None:
-        consent.require_all(actor)
-        made = consent.add_to_tenant(session, actor, client.registration)
-        client = replace(client, application=made)
-    for one_resource in needed_now:
-        resource = consent.principal_of(session, actor, one_resource.app_id)
-        if one_resource.scopes:
-            values = [scope.value for scope in one_resource.scopes]
-            consent.grant(session, actor, client.principal, resource, values)
-        if one_resource.roles:
-            roles = [role.value for role in one_resource.roles]
-            consent.give_roles(session, actor, client.principal, resource, roles)
-    return client
-
-
 # The code ---------------------------------------------------------------------------------------
 
 
@@ -553,73 +334,3 @@ def issue_code(
         },
     )
     return code
-
-
-# Signing out ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Goodbye:
-    """A request to sign out: where to go afterwards, and whether it may be done without asking."""
-
-    application: str | None
-    return_to: str | None
-    proven: ExternalIdentity | None
-    """Whose ID token at this client was shown: nobody else can have it sent."""
-
-
-def goodbye(
-    session: Session,
-    tenant: Tenant | None,
-    parameters: Parameters,
-    identities: Sequence[ExternalIdentity],
-    *,
-    now: datetime,
-) -> Goodbye:
-    """Read a sign-out request (threats.md, OIDC-10). What is wrong with it counts as not sent.
-
-    *identities* are signed in in the browser. `return_to` is one of the client's own redirect
-    URIs, exactly, or nothing. Without a tenant, the ID token says which, or else the application's
-    own counts.
-    """
-    try:
-        hint = one(parameters, "id_token_hint")
-        client_id = one(parameters, "client_id")
-        wanted = one(parameters, "post_logout_redirect_uri")
-        state = one(parameters, "state")
-    except SignInRefused:
-        return Goodbye(None, None, None)
-    claims = {} if hint is None else _hinted(session, tenant, hint, now)
-    audience = claims.get("aud", client_id)
-    if not isinstance(audience, str) or (client_id or audience) != audience:
-        return Goodbye(None, None, None)
-    try:
-        registration = clients.registration_of(session, audience, tenant)
-        if tenant is None:
-            tenant_id = UUID(str(claims.get("tid", registration.tenant_id)))
-            tenant = session.get_one(Tenant, tenant_id)
-        client = clients.in_tenant(session, registration, tenant)
-    except SignInRefused:
-        return Goodbye(None, None, None)
-    return_to = None
-    if wanted is not None and clients.platform_of(registration, wanted) is not None:
-        return_to = answer_url(wanted, "query", {"state": state}) if state else wanted
-    for identity in identities:
-        who = visitors.somebody(session, tenant.id, identity)
-        if who is not None and claims.get("sub") == tokens.subject(
-            tenant.id, who.user.id, registration.app_id
-        ):
-            return Goodbye(client.name, return_to, identity)
-    return Goodbye(client.name, return_to, None)
-
-
-def _hinted(session: Session, tenant: Tenant | None, hint: str, now: datetime) -> dict[str, object]:
-    """The claims of an ID token that was issued here, be it over or not; none if it was not."""
-    try:
-        claims = jose.verified(hint, lambda kid: signing_keys.find(session, kid, now=now))
-        tenant_id = UUID(str(claims["tid"])) if tenant is None else tenant.id
-    except (jose.Forged, KeyError, ValueError):
-        return {}
-    if claims.get("iss") != tokens.issuer(tenant_id) or "idtyp" in claims:
-        return {}
-    return claims

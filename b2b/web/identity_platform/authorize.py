@@ -20,7 +20,7 @@ from b2b import links
 from b2b.actor import Actor, ExternalIdentity
 from b2b.extensions import db
 from b2b.models import ServicePrincipal, Tenant
-from b2b.services import authorization, redemption, roles, visitors
+from b2b.services import authorization, consent_requests, redemption, roles, visitors
 from b2b.services.aadsts import SignInRefused
 from b2b.services.authorization import Request, SignedIn, Target
 from b2b.services.clients import Client
@@ -108,7 +108,7 @@ def go_on(asked: Request, live: Live) -> ResponseReturnValue:
     client, person = found.client, found.person
     acting = acting_as(client.tenant, person)
     try:
-        missing = authorization.missing(
+        missing = consent_requests.missing(
             db.session(),
             client,
             person.user,

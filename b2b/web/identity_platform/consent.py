@@ -7,10 +7,11 @@ from b2b.actor import Actor, ExternalIdentity
 from b2b.errors import Denied
 from b2b.extensions import db
 from b2b.models import Tenant
-from b2b.services import authorization, consent, visitors
+from b2b.services import authorization, consent, consent_requests, visitors
 from b2b.services.aadsts import SignInRefused
-from b2b.services.authorization import AdminAsked, Missing, Needed, Request
+from b2b.services.authorization import Request
 from b2b.services.clients import Client
+from b2b.services.consent_requests import AdminAsked, Missing, Needed
 from b2b.web import brand, context
 from b2b.web.context import public, writing
 from b2b.web.identity_platform import bp
@@ -53,14 +54,14 @@ def consent_page(tenant: str) -> ResponseReturnValue:
     client, person = found.client, found.person
     acting = acting_as(client.tenant, person)
     try:
-        missing = authorization.missing(
+        missing = consent_requests.missing(
             db.session(), client, person.user, asked.wanted, all_of_it="consent" in asked.prompts
         )
     except SignInRefused as refused:
         return refusal_page(refused)
     if missing is None:
         return redirect(resume_path(asked, prompt=None), 303)
-    if not authorization.may_consent(db.session(), acting, missing):
+    if not consent_requests.may_consent(db.session(), acting, missing):
         return _needs_administrator(asked, client, back)
     if request.method == "POST":
         return _decided(asked, missing, acting)
@@ -89,7 +90,7 @@ def _decided(asked: Request, missing: Missing, acting: Actor) -> ResponseReturnV
     for_all = request.form.get("for_all") == "1" and consent.may_consent_for_all(acting)
     try:
         with writing() as database_session:
-            authorization.accept(database_session, acting, missing, for_all=for_all)
+            consent_requests.accept(database_session, acting, missing, for_all=for_all)
     except Denied:
         return _needs_administrator(asked, missing.client, resume_path(asked))
     return redirect(resume_path(asked, prompt=None), 303)
@@ -118,7 +119,7 @@ def admin_consent(tenant: str) -> ResponseReturnValue:
     sent = dict(request.args.lists())
     try:
         target = authorization.target_of(db.session(), tenant, sent)
-        asked = authorization.admin_request_of(target, sent)
+        asked = consent_requests.admin_request_of(target, sent)
     except SignInRefused as refused:
         return refusal_page(refused)
     if target.tenant is not None:
@@ -143,7 +144,7 @@ def admin_consent(tenant: str) -> ResponseReturnValue:
     brand.wear(client.tenant)
     acting = acting_as(client.tenant, person)
     try:
-        needed = authorization.needed_of(db.session(), client, asked)
+        needed = consent_requests.needed_of(db.session(), client, asked)
     except SignInRefused as refused:
         return refusal_page(refused)
     has_roles = any(one.roles for one in needed)
@@ -178,7 +179,7 @@ def _decided_for_all(
         }
         return answer(uri, "query", asked.state, values, after_form=True)
     with writing() as database_session:
-        authorization.accept_for_all(database_session, acting, client, needed)
+        consent_requests.accept_for_all(database_session, acting, client, needed)
     scope = " ".join(one.value for found in needed for one in (*found.scopes, *found.roles))
     values = {"admin_consent": "True", "tenant": str(client.tenant.id), "scope": scope}
     return answer(uri, "query", asked.state, values, after_form=True)

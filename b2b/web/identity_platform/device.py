@@ -11,10 +11,17 @@ from b2b.actor import Actor
 from b2b.errors import N_, Denied
 from b2b.extensions import db
 from b2b.models import DeviceCode
-from b2b.services import authorization, clients, device_codes, scopes, visitors
+from b2b.services import (
+    authorization,
+    clients,
+    consent_requests,
+    device_codes,
+    scopes,
+    visitors,
+)
 from b2b.services.aadsts import SignInRefused
-from b2b.services.authorization import Missing
 from b2b.services.clients import Client
+from b2b.services.consent_requests import Missing
 from b2b.services.sessions import Live
 from b2b.web import brand, context
 from b2b.web.context import now, public, writing
@@ -131,12 +138,14 @@ def _device(row: DeviceCode, live: Live) -> Device | ResponseReturnValue:
         )  # fmt: skip
         acting = acting_as(tenant, person)
         _check_policy(client, acting)
-        missing = authorization.missing(db.session(), client, person.user, scopes.read(row.scope))
+        missing = consent_requests.missing(
+            db.session(), client, person.user, scopes.read(row.scope)
+        )
     except SignInRefused as refused:
         return turned_away(
             tenant, client.application, live.identity, refused, back=here, name=client.name
         )
-    if missing is not None and not authorization.may_consent(db.session(), acting, missing):
+    if missing is not None and not consent_requests.may_consent(db.session(), acting, missing):
         values = {"application": client.name, "organisation": tenant.display_name}
         return refusal_page(
             SignInRefused(90094, **values), application=client.application, back=here
@@ -166,7 +175,7 @@ def _decided(device: Device, live: Live) -> ResponseReturnValue:
                 return redirect(url_for(".device_login"), 303)
             if accepted:
                 if device.missing is not None:
-                    authorization.accept(
+                    consent_requests.accept(
                         database_session, device.actor, device.missing, for_all=False
                     )
                 assert device.actor.user_id is not None

@@ -6,7 +6,7 @@ from flask import Response, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from b2b.extensions import db
-from b2b.services import authorization, clients, tokens
+from b2b.services import clients, signing_out, tokens
 from b2b.services.aadsts import SignInRefused
 from b2b.services.sessions import Farewell
 from b2b.web import brand, context, headers
@@ -34,7 +34,7 @@ def logout(tenant: str) -> ResponseReturnValue:
         brand.wear(organisation)
     accounts = context.accounts()
     identities = [one.identity for one in accounts]
-    goodbye = authorization.goodbye(db.session(), organisation, sent, identities, now=now())
+    goodbye = signing_out.goodbye(db.session(), organisation, sent, identities, now=now())
     if not accounts:
         if goodbye.return_to is not None and request.method == "GET":
             return redirect(goodbye.return_to, 303)
