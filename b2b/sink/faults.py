@@ -229,6 +229,8 @@ def add(store: "Store", rule: Rule) -> int:
 
 def remove(store: "Store", number: int) -> bool:
     """Forget the rule of that number, whoever set it; False if there is none."""
+    if not 0 < number < 1 << 63:
+        return False
     with store.writing() as connection:
         gone = connection.execute(delete(smtp_faults).where(smtp_faults.c.id == number)).rowcount
         new = _next_version(connection)

@@ -33,6 +33,7 @@ ADDRESSES = (
 )  # fmt: skip
 FILES = ("report.pdf", "Rechnung_1.txt")
 TAGS = ("blue", "Two Words", "Öl", "100")
+PICTURE = "squirrel.png"
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
 MINUTES = (-2880, -1441, -1440, -1, 0, 1, 555, 1440)
 
@@ -59,6 +60,11 @@ class Mail:
     minutes: int
     is_read: bool
     tags: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its files and its picture."""
+        return (*self.files, PICTURE) if self.has_picture else self.files
 
     @property
     def received_at(self) -> datetime:
@@ -92,7 +98,9 @@ class Mail:
             assert isinstance(parts, list)
             html = parts[1]
             assert isinstance(html, EmailMessage)
-            html.add_related(b"\x89PNG", "image", "png", cid="<logo>", disposition="inline")
+            html.add_related(
+                b"\x89PNG", "image", "png", cid="<logo>", disposition="inline", filename=PICTURE
+            )
         for name in self.files:
             mail.add_attachment(b"content", maintype="text", subtype="plain", filename=name)
         return bytes(mail)
@@ -157,7 +165,7 @@ def is_meant(value: str, address: str) -> bool:
 
 def anywhere(value: str, mail: Mail) -> bool:
     persons = (mail.sender, *mail.to, *mail.cc, *mail.bcc, *mail.reply_to)
-    return part_of_people(value, persons) or part_of(value, mail.subject, mail.text, *mail.files)
+    return part_of_people(value, persons) or part_of(value, mail.subject, mail.text, *mail.names)
 
 
 def of_people(field: str, value: str, is_part: bool, mail: Mail) -> bool:
