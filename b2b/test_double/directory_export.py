@@ -21,7 +21,6 @@ from b2b.models import (
     LandingPages,
     Membership,
     Owner,
-    PermissionGrant,
     ServicePrincipal,
     Tenant,
     TenantKind,
@@ -232,7 +231,7 @@ def _exported_applications(
         if graph is not None:
             permissions = _stated(
                 application=sorted(consent.roles_of(session, principal, graph)),
-                delegated=_granted(session, principal, graph),
+                delegated=sorted(consent.granted(session, principal, graph, EVERYBODY)),
             )
         assignments: list[Any] = []
         for row in held:
@@ -288,15 +287,3 @@ def _exported_applications(
             )
         )
     return told
-
-
-def _granted(session: Session, client: ServicePrincipal, graph: ServicePrincipal) -> list[str]:
-    row = session.scalars(
-        select(PermissionGrant).where(
-            PermissionGrant.tenant_id == client.tenant_id,
-            PermissionGrant.client_id == client.id,
-            PermissionGrant.resource_id == graph.id,
-            PermissionGrant.principal_id == EVERYBODY,
-        )
-    ).one_or_none()
-    return [] if row is None else sorted(row.scope.split())

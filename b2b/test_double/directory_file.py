@@ -31,7 +31,6 @@ from b2b.models import (
     InvitationLayout,
     LandingPages,
     Membership,
-    PermissionGrant,
     PrincipalType,
     Role,
     ServicePrincipal,
@@ -574,22 +573,11 @@ class _Loader:
                 self._note(True, f"application {name}: permission {value}")
         if "delegated" in told:
             wanted = told["delegated"].texts()
-            held = self._delegated(found.principal, graph)
-            if not set(wanted) <= set(held):
+            held = consent.granted(self._session, found.principal, graph, EVERYBODY)
+            if not held.issuperset(wanted):
                 with _naming(told["delegated"]):
                     consent.grant(self._session, self._actor, found.principal, graph, wanted)
                 self._note(True, f"application {name}: delegated permissions")
-
-    def _delegated(self, client: ServicePrincipal, graph: ServicePrincipal) -> list[str]:
-        row = self._session.scalars(
-            select(PermissionGrant).where(
-                PermissionGrant.tenant_id == client.tenant_id,
-                PermissionGrant.client_id == client.id,
-                PermissionGrant.resource_id == graph.id,
-                PermissionGrant.principal_id == EVERYBODY,
-            )
-        ).one_or_none()
-        return [] if row is None else row.scope.split()
 
     def _secret(self, values: Mapping[str, At], found: Registered) -> None:
         if "secret" not in values or not values["secret"].flag():

@@ -188,10 +188,8 @@ def test_a_service_principal_is_read_by_client_id_and_changed(daemon: Graph, cas
     assert daemon.names("servicePrincipals?$filter=displayName eq 'payroll'") == ["Payroll"]
 
 
-def test_an_application_of_others_is_taken_in_if_it_is_open(
-    world: World, daemon: Graph, cast: Cast
-) -> None:
-    """ADM-3"""
+def of_contoso(world: World, cast: Cast) -> tuple[UUID, UUID]:
+    """Client ids of two registrations there: one open to every organisation, one for its own."""
     with world.app.app_context(), worker.transaction() as session:
         now = world.clock.now
         factories.give_role(session, cast.contoso, cast.otto, Role.APPLICATION_ADMINISTRATOR, now)
@@ -199,6 +197,14 @@ def test_an_application_of_others_is_taken_in_if_it_is_open(
         open_ = Facts(audience=Audience.ORGANISATIONS)
         shared = app_registrations.register(session, otto, "Shared", open_).registration.app_id
         own = app_registrations.register(session, otto, "Own").registration.app_id
+    return shared, own
+
+
+def test_an_application_of_others_is_taken_in_if_it_is_open(
+    world: World, daemon: Graph, cast: Cast
+) -> None:
+    """ADM-3"""
+    shared, own = of_contoso(world, cast)
     daemon.post("servicePrincipals", {"appId": str(own)}, status=400)
     made = daemon.post("servicePrincipals", {"appId": str(shared)})
     assert made["appOwnerOrganizationId"] == str(cast.contoso)
@@ -213,12 +219,7 @@ def test_a_service_principal_goes_with_what_was_granted_and_issued_here(
     world: World, daemon: Graph, cast: Cast
 ) -> None:
     """OIDC-4: what was issued ends; own ones go with their registration"""
-    with world.app.app_context(), worker.transaction() as session:
-        now = world.clock.now
-        factories.give_role(session, cast.contoso, cast.otto, Role.APPLICATION_ADMINISTRATOR, now)
-        otto = acting(session, cast.contoso, cast.otto, now)
-        open_ = Facts(audience=Audience.ORGANISATIONS)
-        shared = app_registrations.register(session, otto, "Shared", open_).registration.app_id
+    shared, _ = of_contoso(world, cast)
     taken = daemon.post("servicePrincipals", {"appId": str(shared)})["id"]
     graph = daemon.get(f"servicePrincipals(appId='{GRAPH_APP}')")["id"]
     daemon.post(
