@@ -58,6 +58,14 @@ CATALOGUE = {
                " was sent there."),
         ),
         Error(
+            50000, "server_error", "There is an issue with the sign-in service.",
+            N_("Something is broken here"),
+            N_("This is a fault of the program, not of yours. It was logged."),
+            N_("Whoever runs this service can mend this."),
+            N_("Try again. If that does not help, tell them what stands under “For your"
+               " helpdesk”."), 500,
+        ),
+        Error(
             50013, "invalid_grant", "The assertion is not valid.",
             _BROKEN, N_("It brought a proof that is not good."), _DEVELOPER, _START_AGAIN,
         ),
@@ -355,6 +363,12 @@ CATALOGUE = {
             "The provided client secret keys for app '%(name)s' are expired.",
             N_("The secret that it proves itself with has expired."),
             status=401,
+        ),
+        Error(
+            90033, "temporarily_unavailable", "A transient error has occurred. Please try again.",
+            N_("One moment"),
+            N_("The database is busy. Nothing was changed."),
+            _YOU, N_("Try again in a few seconds."), 503,
         ),
         Error(
             90094, "access_denied",

@@ -3,6 +3,8 @@ REL-7).
 """
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -33,13 +35,14 @@ _SECRET_FIELDS = {
 
 def register(app: Flask) -> None:
     """Bind the handlers."""
-    app.register_error_handler(Refused, _refused)
-    app.register_error_handler(SecurityError, _foreign_host)
-    app.register_error_handler(CSRFError, _form_expired)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(DBAPIError, _database)
-    app.register_error_handler(PendingRollbackError, _database)
-    app.register_error_handler(Exception, _fault)
+    for kind, handler in _HANDLERS:
+        app.register_error_handler(kind, handler)
+
+
+def answer(error: Exception) -> ResponseReturnValue:
+    """The page for *error*, for a blueprint that answers some of its faults otherwise."""
+    handler = next(handler for kind, handler in _HANDLERS if isinstance(error, kind))
+    return handler(error)
 
 
 def say(error: Refused) -> str:
@@ -190,3 +193,15 @@ def _fault(error: Exception) -> ResponseReturnValue:
         gettext("This is a fault of the program, not of yours. It was logged."),
         kept=_typed(),
     )
+
+
+_HANDLERS: list[tuple[type[Exception], Callable[[Any], ResponseReturnValue]]] = [
+    (Refused, _refused),
+    (SecurityError, _foreign_host),
+    (CSRFError, _form_expired),
+    (HTTPException, _http),
+    (DBAPIError, _database),
+    (PendingRollbackError, _database),
+    (Exception, _fault),
+]
+"""The first that fits is the one."""

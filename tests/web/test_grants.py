@@ -1,31 +1,25 @@
-"""Grants, consent and devices over HTTP: what programs get, and what people see."""
+"""Grants over HTTP: what programs get, and what they are refused."""
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
-from werkzeug.test import TestResponse
 
 from b2b import worker
 from b2b.actor import Actor
 from b2b.extensions import db
 from b2b.models import (
-    Audience,
     AuditEvent,
-    DeviceCode,
     GroupClaims,
     PermissionGrant,
-    Platform,
     RefreshToken,
-    SignIn,
     SignInGrant,
     User,
 )
@@ -36,137 +30,17 @@ from b2b.services import (
     consent,
     deleted_users,
     grants,
-    graph_permissions,
     groups,
     offered_permissions,
     redemption_reset,
-    tokens,
     users,
 )
-from b2b.services.app_registrations import Facts, Registered, RequiredAccess
-from tests.cast import Cast, acting
-from tests.conftest import Clock
+from b2b.services.app_registrations import Facts, Registered
+from tests.cast import Cast
 from tests.pages import ORIGIN, Browser
 from tests.relying_party import CHALLENGE, VERIFIER
 from tests.services.test_tokens import said
-
-WEB = "https://surveys.woodgrove.example/cb"
-SPA = "https://spa.woodgrove.example/"
-NATIVE = "http://localhost:18999/cb"
-GRAPH = "https://graph.microsoft.com/.default"
-
-
-@dataclass
-class Surveys:
-    """An application with every platform, a secret, and consent to read profiles."""
-
-    app: Flask
-    cast: Cast
-    clock: Clock
-    client_id: str
-    registration_id: UUID
-    secret: str
-    key_id: UUID
-
-    def run(self, what: Any, tenant_id: UUID | None = None) -> Any:
-        """*what* with a session and John (or the system of another tenant), committed."""
-        with self.app.app_context(), worker.transaction() as session:
-            if tenant_id is None:
-                john = acting(session, self.cast.woodgrove, self.cast.john, self.clock.now)
-            else:
-                john = Actor.system(tenant_id, "x", "x.example", self.clock.now, label="x")
-            return what(session, john)
-
-    def change(self, what: Any) -> Any:
-        """*what* with session, John and the registration."""
-        return self.run(
-            lambda session, john: what(
-                session, john, app_registrations.get(session, john, self.registration_id)
-            )
-        )
-
-    def path(self, *, tenant: Any = None, **changes: Any) -> str:
-        """The authorize request."""
-        values = {
-            "client_id": self.client_id,
-            "response_type": "code",
-            "redirect_uri": WEB,
-            "scope": "openid profile offline_access User.Read",
-            "state": "s",
-            "nonce": "n",
-            **changes,
-        }
-        query = urlencode({n: v for n, v in values.items() if v is not None})
-        return f"/{tenant or self.cast.woodgrove}/oauth2/v2.0/authorize?{query}"
-
-    def post(self, tenant: Any = None, headers: Any = None, **form: Any) -> TestResponse:
-        """One request to the token endpoint, without any cookie."""
-        return self.app.test_client().post(
-            f"/{tenant or self.cast.woodgrove}/oauth2/v2.0/token",
-            data={"client_id": self.client_id, **form},
-            headers=headers or {},
-            base_url=ORIGIN,
-        )
-
-    def token(self, **form: Any) -> dict[str, Any]:
-        """The same with the secret; fails unless it is answered with tokens."""
-        response = self.post(client_secret=self.secret, **form)
-        assert response.status_code == 200, response.json
-        return dict(response.json or {})
-
-    def signed_in(self, browser: Browser, **changes: Any) -> dict[str, Any]:
-        """Tokens for whoever is signed in in *browser*."""
-        code = answered(browser, self.path(**changes))["code"]
-        return self.token(grant_type="authorization_code", code=code, redirect_uri=WEB)
-
-
-@pytest.fixture
-def surveys(app: Flask, cast: Cast, clock: Clock) -> Surveys:
-    with app.app_context(), worker.transaction() as session:
-        john = acting(session, cast.woodgrove, cast.john, clock.now)
-        made = app_registrations.register(
-            session, john, "Surveys",
-            Facts({Platform.WEB: [WEB], Platform.SPA: [SPA], Platform.PUBLIC: [NATIVE]}),
-        )  # fmt: skip
-        row, secret = app_credentials.add_secret(
-            session, john, made.registration.id, expires_at=clock.now + timedelta(days=700)
-        )
-        graph = consent.graph_principal(session, john)
-        consent.grant(session, john, made.principal, graph, ["User.Read"])
-        consent.give_roles(session, john, made.principal, graph, ["User.Read.All"])
-        return Surveys(
-            app, cast, clock, str(made.registration.app_id), made.registration.id, secret, row.id
-        )
-
-
-def ask(browser: Browser, path: str) -> TestResponse:
-    """One request, nothing followed."""
-    return browser.client.get(path, base_url=ORIGIN)
-
-
-def answered(browser: Browser, path: str) -> dict[str, str]:
-    """What the application is told."""
-    response = ask(browser, path)
-    assert response.status_code == 303, response.get_data(as_text=True)[:1500]
-    location = response.headers["Location"]
-    assert not location.startswith(("/", ORIGIN)), location
-    parts = urlsplit(location)
-    return {n: v[0] for n, v in parse_qs(parts.query or parts.fragment).items()}
-
-
-def is_good(surveys: Surveys, token: str) -> bool:
-    with surveys.app.app_context():
-        try:
-            tokens.check_access(db.session(), token, now=surveys.clock.now)
-        except tokens.BadToken:
-            return False
-        return True
-
-
-def refusal(response: TestResponse) -> tuple[str, int]:
-    told = response.json or {}
-    return told["error"], told["error_codes"][0]
-
+from tests.web.surveys import GRAPH, NATIVE, SPA, WEB, Surveys, answered, ask, is_good, refusal
 
 # Programs by themselves --------------------------------------------------------------------------
 
@@ -613,277 +487,6 @@ def test_more_groups_than_a_token_holds_are_asked_for_where_it_says(
     )  # fmt: skip
     assert found.status_code == 200, found.json
     assert set((found.json or {})["value"]) == joined
-
-
-# Consent -----------------------------------------------------------------------------------------
-
-
-def test_a_person_says_yes_to_what_an_application_wants(
-    surveys: Surveys, adele: Browser, cast: Cast
-) -> None:
-    """OIDC-8: name, publisher and each permission in words; nothing is granted by looking"""
-    path = surveys.path(scope="openid User.Read User.ReadBasic.All")
-    assert (
-        answered(adele, surveys.path(scope="openid User.ReadBasic.All", prompt="none"))["error"]
-        == "consent_required"
-    )
-    page = adele.get(path)
-    assert page.h1 == "Permissions requested"
-    assert "Read everybody’s basic profile" in page.text
-    assert "User.ReadBasic.All" in page.text
-    assert "Sign you in and read your profile" not in page.text, "granted already"
-    assert "Registered by your own organisation, WoodGrove." in page.text
-    assert "everybody in WoodGrove" not in page.text, "she is no administrator"
-    with surveys.app.app_context():
-        assert db.session.scalar(select(func.count()).select_from(PermissionGrant)) == 1
-    page = page.submit(decision="accept")
-    assert page.h1 == "Signing in"
-    got = surveys.signed_in(adele, scope="openid User.ReadBasic.All")
-    assert "User.ReadBasic.All" in said(got["access_token"])["scp"].split()
-    with surveys.app.app_context():
-        hers = db.session.scalars(
-            select(PermissionGrant).where(PermissionGrant.principal_id == cast.adele)
-        ).one()
-        assert hers.scope == "User.ReadBasic.All"
-
-
-def test_a_person_says_no(surveys: Surveys, adele: Browser) -> None:
-    """tokens.md, section 5: 65004"""
-    page = adele.get(surveys.path(scope="openid User.ReadBasic.All"))
-    page = page.submit(decision="decline")
-    link = page.soup.select_one("main a.btn--primary")
-    assert link is not None
-    told = parse_qs(urlsplit(str(link["href"])).query)
-    assert str(link["href"]).startswith(WEB + "?")
-    assert told["error"] == ["access_denied"]
-    assert told["error_description"][0].startswith("AADSTS65004")
-    assert told["state"] == ["s"]
-    again = adele.get(surveys.path(prompt="consent"))
-    assert again.h1 == "Permissions requested", "asked again, though granted"
-
-
-def test_directory_wide_permissions_need_an_administrator(
-    surveys: Surveys, adele: Browser, otto: Browser, john: Browser, cast: Cast
-) -> None:
-    """OIDC-8: admin consent for directory-wide scopes; a forged form changes nothing"""
-    path = surveys.path(scope="openid Directory.Read.All")
-    for browser in (adele, otto):
-        page = browser.get(path)
-        assert page.status == 403
-        assert page.h1 == "An administrator has to allow this"
-        assert "AADSTS90094" in page.text
-        csrf = browser.get("/myapps").soup.select_one("input[name=csrf_token]")
-        assert csrf is not None
-        forged = browser.post(
-            path.replace("/authorize?", "/consent?"),
-            {"csrf_token": csrf["value"], "decision": "accept", "for_all": "1"},
-        )
-        assert forged.status == 403
-    page = john.get(path)
-    assert "Read the directory" in page.text
-    page.submit(decision="accept", for_all="1")
-    assert "code" in answered(adele, path)
-    told = answered(adele, surveys.path(scope="openid No.Such.Permission"))
-    assert told["error"] == "invalid_scope"
-
-
-def test_an_administrator_consents_for_the_organisation(
-    surveys: Surveys, adele: Browser, john: Browser
-) -> None:
-    """tokens.md, section 1: admin consent with application permissions"""
-    names = graph_permissions
-
-    def need(session: Any, john: Actor, found: Registered) -> None:
-        scope, role = names.SCOPES["Group.Read.All"].scope, names.ROLES["Group.Read.All"].role
-        assert scope is not None
-        assert role is not None
-        app_registrations.set_required_access(
-            session, john, surveys.registration_id,
-            [RequiredAccess(names.APP_ID, (scope,), (role,))],
-        )  # fmt: skip
-
-    surveys.change(need)
-    query = urlencode({"client_id": surveys.client_id, "redirect_uri": WEB, "state": "s"})
-    path = f"/{surveys.cast.woodgrove}/adminconsent?{query}"
-    assert adele.get(path).status == 403
-    page = john.get(path)
-    assert page.h1 == "Permissions requested for your organisation"
-    assert page.text.count("Read all groups") == 2
-    assert "By itself, without anybody being signed in" in page.text
-    page = page.submit(decision="accept")
-    link = page.soup.select_one("main a.btn--primary")
-    assert link is not None
-    told = parse_qs(urlsplit(str(link["href"])).query)
-    assert told["admin_consent"] == ["True"]
-    assert told["tenant"] == [str(surveys.cast.woodgrove)]
-    token = surveys.token(grant_type="client_credentials", scope=GRAPH)["access_token"]
-    assert said(token)["roles"] == ["Group.Read.All", "User.Read.All"]
-    with_scope = (
-        path.replace("/adminconsent", "/v2.0/adminconsent")
-        + "&scope="
-        + quote("https://graph.microsoft.com/AuditLog.Read.All")
-    )
-    page = john.get(with_scope)
-    assert "Read the audit and sign-in logs" in page.text
-    page = page.submit(decision="decline")
-    assert "access_denied" in str(page.soup.select_one("main a.btn--primary"))
-    bad = john.get(path.replace(quote(WEB, safe=""), quote("https://evil.example/", safe="")))
-    assert bad.status == 400, "OIDC-1"
-
-
-# Several organisations ---------------------------------------------------------------------------
-
-
-def test_an_application_for_all_organisations(
-    surveys: Surveys, cast: Cast, otto: Browser, adele: Browser
-) -> None:
-    """tokens.md, section 5: 50194, 700016; consent brings a foreign application in"""
-    path = surveys.path(tenant="common", scope="openid profile")
-    page = otto.get(path)
-    assert page.status == 400
-    assert "AADSTS50194" in page.text
-    surveys.run(
-        lambda session, john: app_registrations.set_authentication(
-            session, john, surveys.registration_id, audience=Audience.ORGANISATIONS
-        )
-    )
-    for name in ("common", "organizations"):
-        page = otto.get(surveys.path(tenant=name, scope="openid profile"))
-        assert page.h1 == "Permissions requested", page.text
-        assert "Unverified" in page.text
-        assert "Registered by WoodGrove." in page.text
-    page.submit(decision="accept")
-    code = answered(otto, path)["code"]
-    got = surveys.post(
-        "common", grant_type="authorization_code", code=code, redirect_uri=WEB,
-        client_secret=surveys.secret,
-    ).json or {}  # fmt: skip
-    claims = said(got["id_token"])
-    assert claims["tid"] == str(cast.contoso), "where his account is"
-    assert claims["iss"] == f"{ORIGIN}/{cast.contoso}/v2.0"
-    assert claims["oid"] == str(cast.otto)
-    assert "idp" not in claims
-    there = surveys.path(tenant="contoso.example", scope="openid profile")
-    assert "code" in answered(otto, there)
-
-
-# Devices -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def device(surveys: Surveys) -> dict[str, Any]:
-    """A device that shows a code."""
-    surveys.run(
-        lambda session, john: app_registrations.set_authentication(
-            session, john, surveys.registration_id, is_public=True
-        )
-    )
-    return begun(surveys)
-
-
-def begun(surveys: Surveys, **changes: Any) -> dict[str, Any]:
-    response = surveys.app.test_client().post(
-        f"/{surveys.cast.woodgrove}/oauth2/v2.0/devicecode",
-        data={"client_id": surveys.client_id, "scope": "openid User.Read", **changes},
-        base_url=ORIGIN,
-    )
-    assert response.status_code == 200, response.json
-    assert response.headers["Cache-Control"] == "no-store"
-    return dict(response.json or {})
-
-
-def poll(surveys: Surveys, device: dict[str, Any]) -> TestResponse:
-    grant = "urn:ietf:params:oauth:grant-type:device_code"
-    return surveys.post(grant_type=grant, device_code=device["device_code"])
-
-
-def test_a_device_waits_and_may_not_ask_too_often(
-    surveys: Surveys, device: dict[str, Any], adele: Browser
-) -> None:
-    """OIDC-7: polling too fast → slow_down"""
-    assert (device["expires_in"], device["interval"]) == (900, 5)
-    assert device["user_code"] in device["message"]
-    assert "verification_uri_complete" not in device
-    assert refusal(poll(surveys, device)) == ("authorization_pending", 70016)
-    surveys.clock.advance(seconds=1)
-    assert refusal(poll(surveys, device)) == ("slow_down", 70016)
-    surveys.clock.advance(seconds=5)
-    assert refusal(poll(surveys, device)) == ("slow_down", 70016), "ten seconds by now"
-    surveys.clock.advance(seconds=15)
-    assert refusal(poll(surveys, device)) == ("authorization_pending", 70016)
-    page = adele.get("/devicelogin").submit(user_code=device["user_code"])
-    assert page.h1 == "Are you signing in on another device?"
-    assert "Surveys" in page.text
-    assert "adele.vance@woodgrove.example" in page.text
-    assert "Only continue if you started this on your own device." in page.text
-    assert "127.0.0.1" in page.text
-    assert page.soup.select_one("main time") is not None
-    assert refusal(poll(surveys, device))[0] in ("slow_down", "authorization_pending")
-    page = page.submit(decision="accept")
-    assert page.h1 == "Go back to the device"
-    got = poll(surveys, device)
-    assert got.status_code == 200, got.json
-    assert "User.Read" in (got.json or {})["scope"]
-    assert refusal(poll(surveys, device)) == ("bad_verification_code", 70018)
-    with surveys.app.app_context():
-        rows = db.session.scalars(
-            select(SignIn.application).where(SignIn.user_id == surveys.cast.adele)
-        ).all()
-        assert "Surveys" in rows
-
-
-def test_a_device_that_is_turned_away_or_too_late(
-    surveys: Surveys, device: dict[str, Any], adele: Browser
-) -> None:
-    page = adele.get("/devicelogin").submit(user_code=device["user_code"])
-    page.submit(decision="decline")
-    assert refusal(poll(surveys, device))[0] == "authorization_declined"
-    late = begun(surveys)
-    surveys.clock.advance(minutes=15)
-    assert refusal(poll(surveys, late)) == ("expired_token", 70019)
-    page = adele.get("/devicelogin").submit(user_code=late["user_code"])
-    assert page.errors == ["This code is not right, or it is over. Look at the device again."]
-    for code in ("A" * 43, ""):
-        response = poll(surveys, {"device_code": code})
-        assert response.status_code == 400
-
-
-def test_codes_cannot_be_guessed(surveys: Surveys, device: dict[str, Any], adele: Browser) -> None:
-    """OIDC-7: five tries, then a quarter of an hour"""
-    for _ in range(5):
-        page = adele.get("/devicelogin").submit(user_code="BBBBBBBBB")
-        assert "not right" in page.errors[0]
-    for code in ("CCCCCCCCC", device["user_code"]):
-        page = adele.get("/devicelogin").submit(user_code=code)
-        assert page.errors == ["Too many wrong codes. Wait a quarter of an hour and try again."]
-    other = Browser(surveys.app)
-    page = other.get("/devicelogin").submit(user_code=device["user_code"])
-    assert "Too many" in page.errors[0], "by address too"
-    with surveys.app.app_context():
-        row = db.session.scalars(select(DeviceCode)).one()
-        assert device["user_code"].encode() not in row.user_code_hash
-
-
-def test_no_device_for_administrators_nor_where_it_is_switched_off(
-    surveys: Surveys, device: dict[str, Any], john: Browser, adele: Browser
-) -> None:
-    """OIDC-7: can be switched off per tenant, never for admin roles"""
-    page = john.get("/devicelogin").submit(user_code=device["user_code"])
-    assert page.status == 403
-    assert "AADSTS53003" in page.text
-    assert adele.get("/devicelogin/confirm").path == "/devicelogin", "her own code first"
-
-    def switch_off(session: Any, actor: Actor) -> None:
-        clients.policy_of(session, surveys.cast.woodgrove).device_code_grant = False
-
-    surveys.run(switch_off)
-    page = adele.get("/devicelogin").submit(user_code=device["user_code"])
-    assert "AADSTS70001" in page.text
-    response = surveys.app.test_client().post(
-        f"/{surveys.cast.woodgrove}/oauth2/v2.0/devicecode",
-        data={"client_id": surveys.client_id, "scope": "openid"}, base_url=ORIGIN,
-    )  # fmt: skip
-    assert refusal(response) == ("unauthorized_client", 70001)
 
 
 # Passwords ---------------------------------------------------------------------------------------

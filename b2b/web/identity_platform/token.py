@@ -25,12 +25,18 @@ from b2b.services.grants import Asked, Issued
 from b2b.web import context, headers
 from b2b.web.context import now, public, writing
 from b2b.web.identity_platform import bp, program_log
-from b2b.web.identity_platform.answers import asked_correlation, refused_in_json, uncached
+from b2b.web.identity_platform.answers import (
+    asked_correlation,
+    for_programs,
+    refused_in_json,
+    uncached,
+)
 
 
 @bp.post("/<tenant>/oauth2/v2.0/token", provide_automatic_options=False)
 @headers.from_anywhere
 @public
+@for_programs
 def token(tenant: str) -> ResponseReturnValue:
     """The token endpoint. No cookie counts here, so no CSRF token either."""
     try:
@@ -234,6 +240,7 @@ def _is_script(origin: str) -> bool:
 @bp.post("/<tenant>/oauth2/v2.0/devicecode")
 @headers.from_anywhere
 @public
+@for_programs
 def device_code(tenant: str) -> ResponseReturnValue:
     """Begin a sign-in for a device that has no browser of its own (RFC 8628, 3.1)."""
     try:
@@ -283,6 +290,7 @@ csrf.exempt(device_code)
 @bp.route("/oidc/userinfo", methods=["GET", "POST"])
 @headers.from_anywhere
 @public
+@for_programs
 def userinfo() -> ResponseReturnValue:
     """Who the bearer of an access token is; no cookie counts here."""
     bearer = request.authorization
