@@ -7,7 +7,6 @@ import re
 import sys
 from typing import Any
 
-import flask
 from pythonjsonlogger.json import JsonFormatter
 
 _SECRETS = re.compile(
@@ -41,7 +40,9 @@ class _Correlation(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.part = self._part
-        if flask.has_request_context() and "correlation_id" in flask.g:
+        # The sink has no requests, and does without the library.
+        flask = sys.modules.get("flask")
+        if flask is not None and flask.has_request_context() and "correlation_id" in flask.g:
             record.correlation_id = str(flask.g.correlation_id)
         return True
 

@@ -1,39 +1,78 @@
-"""Starts the bundled sink from our settings; the sink itself knows none of them."""
+"""Starts the bundled sink from our settings; the sink itself knows none of them.
 
+Run as a program of its own (``python -m b2b.sink_process``), so that the process that holds a
+hundred thousand mails is not also one that has loaded every page.
+"""
+
+import json
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy.engine import make_url
 
-from b2b import certificates, clock, collector, links
+from b2b import links
 from b2b.errors import StartRefused
 
 if TYPE_CHECKING:
     from b2b.sink.settings import SinkSettings
 
+_PATHS = ("certificate", "key", "users_file", "faults_file")
 _IN_MEMORY = Path("/dev/shm")
 _MB = 1024 * 1024
 _DAY = 24 * 60 * 60
 
 
-def serve(config: Mapping[str, Any]) -> None:
-    """Catch mail until SIGTERM or SIGINT. Raises StartRefused where it cannot be started so."""
-    # Loaded here only: web and worker do without the sink's libraries.
+def serve(config: Mapping[str, Any]) -> NoReturn:
+    """Become the sink, in this process, until SIGTERM or SIGINT.
+
+    Its settings go through a pipe: the store's address may hold a password. Raises StartRefused
+    where no sink may run.
+    """
+    require_allowed(config)
+    given = {"log_level": config["LOG_LEVEL"], "settings": asdict(settings(config))}
+    reader, writer = os.pipe()
+    # It fits into a pipe, which holds 64 KiB before anybody reads.
+    os.write(writer, json.dumps(given, default=str).encode())
+    os.close(writer)
+    os.set_inheritable(reader, True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    here = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "b2b.sink_process", str(reader)],
+        {**os.environ, "PYTHONPATH": path},
+    )
+
+
+def main(descriptor: int) -> int:
+    """The sink with the settings that *descriptor* gives; the exit status, 1 if it cannot run."""
+    from b2b import collector, logs
     from b2b.sink.faults import BadRule
     from b2b.sink.server import run
-    from b2b.sink.settings import CannotServe
+    from b2b.sink.settings import CannotServe, SinkSettings
     from b2b.sink.store import StoreIsNewer
 
-    require_allowed(config)
+    with os.fdopen(descriptor, "rb") as pipe:
+        given = json.load(pipe)
+    logs.configure("sink", given["log_level"])
+    wanted = given["settings"]
+    wanted |= {name: Path(wanted[name]) for name in _PATHS if wanted[name] is not None}
     collector.freeze()
     try:
-        run(settings(config))
+        run(SinkSettings(**wanted))
     except (CannotServe, StoreIsNewer, BadRule) as error:
-        raise StartRefused(str(error)) from error
+        sys.stderr.write(f"b2b: {error}\n")
+        return 1
+    return 0
 
 
 def require_allowed(config: Mapping[str, Any]) -> None:
@@ -54,6 +93,7 @@ def require_allowed(config: Mapping[str, Any]) -> None:
 
 def settings(config: Mapping[str, Any]) -> "SinkSettings":
     """The sink's settings out of ours; makes a certificate where TLS is asked for."""
+    from b2b import certificates, clock
     from b2b.sink.settings import SinkSettings
 
     files = None
@@ -94,3 +134,7 @@ def shared_memory(config: MutableMapping[str, Any]) -> Iterator[None]:
 
 def _file(name: str) -> Path | None:
     return Path(name) if name else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
