@@ -130,6 +130,8 @@ class Client:
         self.cookies: dict[str, str] = {}
         self.headers: dict[str, str] = {}
         """Sent with every request besides."""
+        self.answered: http.client.HTTPMessage = http.client.HTTPMessage()
+        """The header of the last answer."""
 
     def wear(self, cookie: str) -> None:
         """Be another browser."""
@@ -153,6 +155,7 @@ class Client:
         self._connection.request(method, path, body, headers | self.headers)
         answer = self._connection.getresponse()
         self.text = answer.read()
+        self.answered = answer.headers
         for name, value in answer.getheaders():
             if name.lower() == "set-cookie":
                 key, _, rest = value.partition("=")

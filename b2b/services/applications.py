@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     insert,
+    inspect,
     select,
 )
 from sqlalchemy.orm import Session
@@ -198,8 +199,21 @@ _BY_APP_ID = select(ServicePrincipal).where(
 
 
 def by_app_id(session: Session, tenant_id: UUID, app_id: UUID) -> ServicePrincipal | None:
-    """The application with this client id in a tenant."""
-    return session.scalar(_BY_APP_ID, {"tenant_id": tenant_id, "app_id": app_id})
+    """The application with this client id in a tenant. A request asks for the same ones again and
+    again; the second time it is found by its key, among what the session holds.
+    """
+    # The rows themselves, since a session forgets what nobody holds.
+    known: dict[tuple[UUID, UUID], ServicePrincipal]
+    known = session.info.setdefault("applications", {})
+    held = known.get((tenant_id, app_id))
+    if held is not None and (key := inspect(held).identity) is not None:
+        found = session.get(ServicePrincipal, key)
+        if found is not None:
+            return found
+    found = session.scalar(_BY_APP_ID, {"tenant_id": tenant_id, "app_id": app_id})
+    if found is not None:
+        known[tenant_id, app_id] = found
+    return found
 
 
 def lets_in(session: Session, application: ServicePrincipal, user: User) -> bool:

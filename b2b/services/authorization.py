@@ -308,7 +308,7 @@ def note_sign_in(
     session: Session, actor: Actor, identity: ExternalIdentity, client: Client
 ) -> None:
     """Log that *actor* has signed in to an application."""
-    app_id = client.registration.app_id
+    app_id = client.app_id
     redemption.log_sign_in(session, actor, identity, application=client.name, app_id=app_id)
 
 
@@ -323,7 +323,7 @@ def issue_code(
             "code_hash": keys.digest(code),
             "tenant_id": actor.tenant_id,
             "user_id": actor.user_id,
-            "app_id": client.registration.app_id,
+            "app_id": client.app_id,
             "session_id": signed_in.session_id,
             "redirect_uri": request.target.redirect_uri,
             "scope": request.wanted.text,

@@ -123,14 +123,11 @@ class Client:
     registration: Application
     tenant: Tenant
     application: ServicePrincipal | None
+    app_id: UUID
+    name: str
+    """As the tenant calls it."""
     credential: ApplicationCredential | None = None
     """What it has proven itself with."""
-
-    @property
-    def name(self) -> str:
-        """As the tenant calls it."""
-        found = self.application or self.registration
-        return found.display_name
 
     @property
     def proof(self) -> str:
@@ -191,7 +188,8 @@ def in_tenant(session: Session, registration: Application, tenant: Tenant) -> Cl
         raise SignInRefused(
             7000112, application=application.display_name, organisation=tenant.display_name
         )
-    return Client(registration, tenant, application)
+    name = (application or registration).display_name
+    return Client(registration, tenant, application, registration.app_id, name)
 
 
 def check_shared(registration: Application, named: str) -> None:

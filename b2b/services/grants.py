@@ -309,7 +309,7 @@ def _begin(
         tenant_id=client.tenant.id,
         id=grant_id,
         user_id=user.id,
-        app_id=client.registration.app_id,
+        app_id=client.app_id,
         scope=wanted.text,
         session_id=session_id,
         credential_id=None if client.credential is None else client.credential.id,

@@ -3,7 +3,7 @@ same services. For test doubles only; each caller sees to that.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -289,7 +289,7 @@ def token_for_user(
         tenant_id=client.tenant.id,
         id=new_id(),
         user_id=user.id,
-        app_id=client.registration.app_id,
+        app_id=client.app_id,
         scope=wanted.text,
         signed_in_at=now,
         created_at=now,
@@ -342,7 +342,7 @@ def token_for_app(
         raise Invalid("resource", N_("%(reason)s"), reason=str(refused)) from None
     if found is None:
         raise Invalid("resource", N_("There is no such API in that organisation."))
-    proven = Client(client.registration, client.tenant, client.application, credential)
+    proven = replace(client, credential=credential)
     held = consent.roles_of(session, client.principal, found.principal)
     signer = signing_keys.signer(session, now=now)
     token = tokens.app_token(signer, proven, found, held, now=now)

@@ -141,8 +141,8 @@ def id_token(
         **_common(grant, now),
         "ver": "2.0",
         "iss": issuer(user.tenant_id),
-        "aud": str(client.registration.app_id),
-        "sub": subject(user.tenant_id, user.id, client.registration.app_id),
+        "aud": str(client.app_id),
+        "sub": subject(user.tenant_id, user.id, client.app_id),
         "auth_time": int(grant.signed_in_at.timestamp()),
         "oid": str(user.id) if "profile" in grant.scope else None,
         "preferred_username": sign_in_name(grant) if "profile" in grant.scope else None,
@@ -189,7 +189,7 @@ def access_token(
     claims = {
         **_common(grant, now),
         **_about_client(
-            client.registration.app_id,
+            client.app_id,
             client.proof,
             1 if resource is None else resource.version,
             GRAPH if resource is None else resource.audience,
@@ -198,7 +198,7 @@ def access_token(
         "sub": subject(
             user.tenant_id,
             user.id,
-            client.registration.app_id if registration is None else registration.app_id,
+            client.app_id if registration is None else registration.app_id,
         ),
         "idtyp": PERSON,
         "oid": str(user.id),
@@ -249,7 +249,7 @@ class Program:
         principal = client.principal
         return cls(
             client.tenant.id,
-            client.registration.app_id,
+            client.app_id,
             principal.id,
             principal.display_name,
             client.credential.id,
