@@ -297,9 +297,10 @@ def answer(
             code=values.get("code"),
             in_address=request.response_mode == "fragment",
         )
-    sessions.note_application(
-        session, signed_in.session_id, client.registration, actor.tenant_id, actor.now
-    )
+    if client.hears_of_ends:
+        sessions.note_application(
+            session, signed_in.session_id, client.app_id, actor.tenant_id, actor.now
+        )
     note_sign_in(session, actor, signed_in.identity, client)
     return values
 

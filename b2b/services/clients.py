@@ -126,6 +126,8 @@ class Client:
     app_id: UUID
     name: str
     """As the tenant calls it."""
+    hears_of_ends: bool
+    """Whether it wants to be told when a session ends."""
     credential: ApplicationCredential | None = None
     """What it has proven itself with."""
 
@@ -189,7 +191,8 @@ def in_tenant(session: Session, registration: Application, tenant: Tenant) -> Cl
             7000112, application=application.display_name, organisation=tenant.display_name
         )
     name = (application or registration).display_name
-    return Client(registration, tenant, application, registration.app_id, name)
+    hears = registration.logout_url is not None
+    return Client(registration, tenant, application, registration.app_id, name, hears)
 
 
 def check_shared(registration: Application, named: str) -> None:

@@ -335,22 +335,14 @@ class Farewell:
 
 
 def note_application(
-    session: DatabaseSession,
-    session_id: UUID,
-    registration: Application,
-    tenant_id: UUID,
-    now: datetime,
+    session: DatabaseSession, session_id: UUID, app_id: UUID, tenant_id: UUID, now: datetime
 ) -> None:
     """Remember that a session signed in to an application that wants to hear of its end."""
-    if registration.logout_url is None:
-        return
-    key = (session_id, tenant_id, registration.app_id)
+    key = (session_id, tenant_id, app_id)
     found = session.get(SessionApplication, key)
     if found is None:
         session.add(
-            SessionApplication(
-                session_id=session_id, tenant_id=tenant_id, app_id=registration.app_id, at=now
-            )
+            SessionApplication(session_id=session_id, tenant_id=tenant_id, app_id=app_id, at=now)
         )
     else:
         found.at = now
