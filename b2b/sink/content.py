@@ -157,10 +157,10 @@ class Content:
         """The mail, once its end has come."""
         return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
-    def packed(self) -> bytes | None:
-        """The same as it is kept, if packing has begun; else None."""
+    def packed(self) -> bytes:
+        """The same as it is kept. Packed here, it is done while the mails before it are written."""
         if self._packer is None:
-            return None
+            return rows.packed(self.source())
         if self._waiting:
             self._join()
             self._packed.append(self._packer.compress(self.pieces[-1]))

@@ -38,8 +38,9 @@ def new_id() -> str:
 class Arrival:
     """A mail as handed over: the envelope, and the bytes exactly as sent (dots unstuffed).
 
-    ``packed`` is the same, from ``packer``, where it was packed on its way in. ``username`` is who
-    signed in to send it. ``conversation`` are the lines of SMTP that brought it.
+    ``packed`` is the same, from ``packer`` or ``packed``, where it was packed on its way in.
+    ``username`` is who signed in to send it. ``conversation`` are the lines of SMTP that brought
+    it.
     """
 
     sender: str
@@ -97,11 +98,9 @@ def packer() -> "zlib._Compress":
     return zlib.compressobj(1)
 
 
-def packed(arrival: Arrival) -> bytes:
-    """The source as it is kept."""
-    if arrival.packed is not None:
-        return arrival.packed
-    return zlib.compress(arrival.source, 1)
+def packed(source: bytes) -> bytes:
+    """*source* as it is kept."""
+    return zlib.compress(source, 1)
 
 
 def unpacked(kept: bytes) -> bytes:

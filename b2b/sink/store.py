@@ -177,7 +177,10 @@ class Store:
         """Keep ``arrivals`` in this order, all or none; their public ids, once durable."""
         mails = [rows.of_arrival(arrival) for arrival in arrivals]
         people = [rows.of_envelope(arrival.recipients) for arrival in arrivals]
-        packed = [rows.packed(arrival) for arrival in arrivals]
+        packed = [
+            rows.packed(arrival.source) if arrival.packed is None else arrival.packed
+            for arrival in arrivals
+        ]
         if not mails:
             return []
         with self._adding() as connection:
