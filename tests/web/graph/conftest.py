@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,13 +20,13 @@ from b2b.models import ApplicationCredential, Platform, SignInGrant, Tenant, Use
 from b2b.services import (
     app_credentials,
     app_registrations,
+    clients,
     consent,
     graph_permissions,
     signing_keys,
     tokens,
 )
 from b2b.services.app_registrations import Facts, Registered
-from b2b.services.clients import Client
 from b2b.services.scopes import Resource
 from tests.cast import Cast, acting
 from tests.conftest import Clock
@@ -153,8 +153,9 @@ class World:
             if missing:
                 consent.give_roles(session, john, principal, graph, missing)
             credential = session.scalars(select(ApplicationCredential)).first()
-            client = Client(
-                registration, session.get_one(Tenant, self.cast.woodgrove), principal, credential
+            woodgrove = session.get_one(Tenant, self.cast.woodgrove)
+            client = replace(
+                clients.in_tenant(session, registration, woodgrove), credential=credential
             )
             return tokens.app_token(
                 signing_keys.signer(session, now=self.clock.now), client,
@@ -186,9 +187,8 @@ class World:
                 created_at=self.clock.now, expires_at=self.clock.now + timedelta(hours=1),
             )  # fmt: skip
             session.add(grant)
-            client = Client(
-                registration, session.get_one(Tenant, self.cast.woodgrove), principal, None
-            )
+            woodgrove = session.get_one(Tenant, self.cast.woodgrove)
+            client = clients.in_tenant(session, registration, woodgrove)
             return tokens.access_token(
                 session, signing_keys.signer(session, now=self.clock.now),
                 tokens.Grant(
