@@ -5,11 +5,13 @@ import shutil
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
 from flask import Flask, current_app
+from flask.cli import AppGroup
 
 from b2b import clock, database, links
 from b2b.errors import Refused, StartRefused
@@ -33,17 +35,39 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
+_ELSEWHERE = {
+    "backup": "b2b.operations:make_backup",
+    "restore": "b2b.operations:restore",
+    "keys": "b2b.operations:key_commands",
+    "mail": "b2b.inbox_commands:mail_commands",
+    "clock": "b2b.test_double.commands:clock",
+    "faults": "b2b.test_double.commands:faults",
+    "snapshot": "b2b.test_double.commands:snapshot",
+    "directory": "b2b.test_double.commands:directory",
+}
+
+
+class _Commands(AppGroup):
+    """Loads a command when somebody asks for it: web and worker start without them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all."""
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command *name*."""
+        if name not in _ELSEWHERE:
+            return super().get_command(ctx, name)
+        module, _, attribute = _ELSEWHERE[name].partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        return found
+
+
 def register(app: Flask) -> None:
     """Bind the commands to *app*."""
-    from b2b import inbox_commands, operations
-    from b2b.test_double import commands
-
+    app.cli = _Commands(app.name)
     for command in (up, web, worker, sink, migrate, init, rotate_keys, reset):
         app.cli.add_command(command)
-    commands.register(app)
-    app.cli.add_command(inbox_commands.mail_commands)
-    for more in (operations.make_backup, operations.restore, operations.key_commands):
-        app.cli.add_command(more)
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import TextIO
 from uuid import UUID
 
 import click
-from flask import Flask, current_app
+from flask import current_app
 
 from b2b import clock as time_source
 from b2b import database, worker
@@ -16,12 +16,6 @@ from b2b.extensions import db
 from b2b.models import FaultKind, FaultRule
 from b2b.services import test_double
 from b2b.test_double import directory_export, directory_file, snapshots, state
-
-
-def register(app: Flask) -> None:
-    """Bind the commands to *app*."""
-    for command in (clock, faults, snapshot, directory):
-        app.cli.add_command(command)
 
 
 def _ready() -> None:

@@ -2,8 +2,6 @@
 
 import io
 
-from PIL import Image, ImageOps
-
 SIZE = (180, 120)
 MAX_PIXELS = 40_000_000
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
@@ -11,6 +9,9 @@ _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 
 def jpeg(content: bytes) -> bytes:
     """A JPEG of SIZE: the picture scaled down and centred on white, blank if it is none."""
+    # Loaded by the first picture: it costs a start a twentieth of its time.
+    from PIL import Image, ImageOps
+
     sheet = Image.new("RGB", SIZE, "white")
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
