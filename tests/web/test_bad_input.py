@@ -99,6 +99,7 @@ def test_no_search_and_no_cursor_breaks_the_list_of_users(john: Browser, name: s
     assert "John Doe" in john.get("/admin/users").text
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_no_field_whatever_breaks_a_form(
     app: Flask, cast: Cast, john: Browser, invited: Browser, sam: str
