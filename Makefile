@@ -10,7 +10,7 @@ CLIENTS := tests/clients/node_modules/.package-lock.json
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all reset bench screenshots lint fix types migrate migration messages requirements
+.PHONY: help run test test-all quick-tests all-tests reset bench screenshots lint fix types migrate migration messages requirements
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -18,12 +18,19 @@ help: ## List the targets
 run: $(VENV)/run.stamp $(CATALOGUES) ## Start web, worker and mail sink; the demo is made at the first start
 	@exec $(BIN)/flask --app app up
 
-test: $(VENV)/dev.stamp $(CATALOGUES) lint types ## Lint, types and every quick test (10 minutes at most)
+# Tests wait a quarter of the time, for browsers and clocks; types are checked meanwhile.
+test: $(VENV)/dev.stamp $(CATALOGUES) lint ## Lint, types and every quick test (10 minutes at most)
 	.ci/system-packages
+	@$(MAKE) --no-print-directory --jobs=2 types quick-tests
+
+test-all: $(VENV)/dev.stamp $(CLIENTS) $(CATALOGUES) lint ## All tests: PostgreSQL, kills, widths, languages too
+	.ci/system-packages
+	@$(MAKE) --no-print-directory --jobs=2 types all-tests
+
+quick-tests:
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not long"
 
-test-all: $(VENV)/dev.stamp $(CLIENTS) $(CATALOGUES) lint types ## All tests: PostgreSQL, kills, widths, languages too
-	.ci/system-packages
+all-tests:
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 reset: $(VENV)/run.stamp ## Empty the demo after asking
