@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from b2b import links
-from b2b.models import Invitation, Made, User, UserType, fold
+from b2b.models import ExternalUserState, Invitation, Made, User, UserType, fold
+from b2b.models.base import Id
+from b2b.prepared import Prepared
 from b2b.services import conversions, invitation_handling, invitations, redemption_reset
 from b2b.web.graph import access, creations, resources, values
 from b2b.web.graph.calls import Answer, Call, bad, missing, route
@@ -184,28 +186,49 @@ def _ids(body: Mapping[str, Any], name: str) -> list[UUID]:
     return found
 
 
+_AS_IT_STANDS = Prepared(
+    select(
+        Invitation.id,
+        Invitation.version,
+        Invitation.key_id,
+        Invitation.invited_display_name,
+        Invitation.invited_address,
+        Invitation.send_message,
+        Invitation.redirect_url,
+        Invitation.language,
+        Invitation.message,
+        Invitation.cc_name,
+        Invitation.cc_address,
+        User.user_type,
+        User.external_user_state,
+    )
+    .join(User, (User.tenant_id == Invitation.tenant_id) & (User.id == Invitation.user_id))
+    .where(
+        Invitation.tenant_id == bindparam("tenant_id", type_=Id),
+        Invitation.user_id == bindparam("user_id", type_=Id),
+    )
+)
+
+
 def _told(call: Call, user_id: UUID, reset: bool) -> dict[str, Any]:
     """The invitation as it stands, in the published order (invitations.md, section 4)."""
-    row = call.session.execute(
-        select(Invitation, User)
-        .join(User, (User.tenant_id == Invitation.tenant_id) & (User.id == Invitation.user_id))
-        .where(Invitation.tenant_id == call.actor.tenant_id, Invitation.user_id == user_id)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    if row is None:
+    tenant_id = call.actor.tenant_id
+    rows = _AS_IT_STANDS.within(call.session, tenant_id=tenant_id, user_id=user_id)
+    if not rows:
         raise missing(user_id)
-    found, user = row
+    [found] = rows
+    is_pending = found.external_user_state is ExternalUserState.PENDING_ACCEPTANCE
     return {
         "@odata.context": call.context("invitations/$entity"),
         "id": str(found.id),
-        "inviteRedeemUrl": links.redeem_url(found.tenant_id, found.id, found.version, found.key_id),
+        "inviteRedeemUrl": links.redeem_url(tenant_id, found.id, found.version, found.key_id),
         "invitedUserDisplayName": found.invited_display_name,
-        "invitedUserType": str(user.user_type),
+        "invitedUserType": str(found.user_type),
         "invitedUserEmailAddress": found.invited_address,
         "sendInvitationMessage": found.send_message,
         "resetRedemption": reset,
         "inviteRedirectUrl": found.redirect_url,
-        "status": "PendingAcceptance" if user.is_pending else "Completed",
+        "status": "PendingAcceptance" if is_pending else "Completed",
         "invitedUserMessageInfo": {
             "messageLanguage": found.language,
             "customizedMessageBody": found.message,
@@ -213,5 +236,5 @@ def _told(call: Call, user_id: UUID, reset: bool) -> dict[str, Any]:
                 {"emailAddress": {"name": found.cc_name, "address": found.cc_address}}
             ],
         },
-        "invitedUser": {"id": str(user.id)},
+        "invitedUser": {"id": str(user_id)},
     }
