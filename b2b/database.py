@@ -2,6 +2,7 @@
 state.
 """
 
+import json
 import os
 import sqlite3
 import time
@@ -35,7 +36,7 @@ _MIGRATIONS = ROOT / "migrations"
 def engine_options(url: str, busy_timeout: float) -> dict[str, Any]:
     """Options for create_engine; *busy_timeout* in seconds (threats.md, REL-7)."""
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": busy_timeout}}
+        return {"connect_args": {"timeout": busy_timeout}, "json_deserializer": _read_json}
     # No prepared statements: PostgreSQL may settle on one generic plan for tenants of all sizes
     # (scale.md, 1, traps).
     return {
@@ -46,6 +47,11 @@ def engine_options(url: str, busy_timeout: float) -> dict[str, Any]:
             "options": f"-c lock_timeout={int(busy_timeout * 1000)} -c timezone=UTC",
         },
     }
+
+
+def _read_json(text: str) -> Any:
+    """As `json.loads`; most lists of most rows are empty."""
+    return [] if text == "[]" else json.loads(text)
 
 
 def prepare(engine: Engine) -> None:

@@ -44,6 +44,14 @@ def _id_as_bytes(value: UUID | None) -> bytes | None:
     return None if value is None else value.bytes
 
 
+def _bytes_as_id(value: bytes | None) -> UUID | None:
+    return None if value is None else UUID(bytes=value)
+
+
+def _text_as_instant(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
 _last_instant: tuple[datetime | None, str] = (None, "")
 
 
@@ -87,6 +95,11 @@ class Id(TypeDecorator[UUID]):
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
         return super().bind_processor(dialect) if dialect.name != "sqlite" else _id_as_bytes
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        if dialect.name != "sqlite":
+            return super().result_processor(dialect, coltype)
+        return _bytes_as_id
+
     def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:
         if value is None or isinstance(value, UUID):
             return value
@@ -112,6 +125,11 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
         return super().bind_processor(dialect) if dialect.name != "sqlite" else _instant_as_text
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        if dialect.name != "sqlite":
+            return super().result_processor(dialect, coltype)
+        return _text_as_instant
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
