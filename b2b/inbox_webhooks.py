@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from b2b import clock, links
 from b2b.keys import Keyring
 from b2b.sink import hooks
-from b2b.sink.hooks import Delivery, Hook
+from b2b.sink.hooks import BadURL, Delivery, Hook
 from b2b.sink.rows import Summary
 from b2b.sink.store import Store
 from b2b.web.inbox import api
@@ -34,10 +34,6 @@ EVERY = 0.25
 TIMEOUT = 5.0
 _PURPOSE = "inbox webhook"
 _MAX_URL = 2_000
-
-
-class BadURL(ValueError):
-    """An address that may not be called; the text says why."""
 
 
 def checked(url: str, hosts: list[str]) -> str:

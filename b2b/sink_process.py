@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import make_url
 
 from b2b import links
@@ -35,8 +36,16 @@ def serve(config: Mapping[str, Any]) -> NoReturn:
     Its settings go through a pipe: the store's address may hold a password. Raises StartRefused
     where no sink may run.
     """
+    from b2b.test_double import state
+
     require_allowed(config)
     given = {"log_level": config["LOG_LEVEL"], "settings": asdict(settings(config))}
+    if state.is_on(config):
+        given["clock"] = {
+            "folder": config["DATA_DIR"],
+            "url": config["DATABASE_URL"],
+            "busy_timeout": config["BUSY_TIMEOUT"],
+        }
     reader, writer = os.pipe()
     # It fits into a pipe, which holds 64 KiB before anybody reads.
     os.write(writer, json.dumps(given, default=str).encode())
@@ -64,6 +73,8 @@ def main(descriptor: int) -> int:
     with os.fdopen(descriptor, "rb") as pipe:
         given = json.load(pipe)
     logs.configure("sink", given["log_level"])
+    if "clock" in given:
+        _follow_clock(**given["clock"])
     wanted = given["settings"]
     wanted |= {name: Path(wanted[name]) for name in _PATHS if wanted[name] is not None}
     collector.freeze()
@@ -73,6 +84,14 @@ def main(descriptor: int) -> int:
         sys.stderr.write(f"b2b: {error}\n")
         return 1
     return 0
+
+
+def _follow_clock(folder: str, url: str, busy_timeout: float) -> None:
+    from b2b import database
+    from b2b.test_double import bell
+
+    options = database.engine_options(url, busy_timeout)
+    bell.follow_clock(Path(folder), create_engine(url, poolclass=NullPool, **options))
 
 
 def require_allowed(config: Mapping[str, Any]) -> None:

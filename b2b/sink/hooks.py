@@ -25,6 +25,10 @@ _AT_ONCE = 100
 _KEPT = timedelta(days=7)
 
 
+class BadURL(ValueError):
+    """An address that may not be called; the text says why."""
+
+
 class BadHook(ValueError):
     """Too many hooks, or one that cannot be; the text says which."""
 

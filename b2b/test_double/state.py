@@ -1,22 +1,12 @@
-"""Whether the test tools are on, and how every process learns at once what they were told.
+"""Whether the test tools are on, and what they were told."""
 
-What they are told is rows in the database. A small file beside it changes with them: comparing its
-sixteen bytes is all that a process does until there is news.
-"""
-
-import logging
-import os
-import secrets
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask, current_app
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from b2b import clock, links
@@ -24,11 +14,9 @@ from b2b.errors import StartRefused
 from b2b.extensions import db
 from b2b.services import replication, test_double
 from b2b.services.test_double import State
+from b2b.test_double.bell import Bell
 from b2b.worker import transaction
 
-log = logging.getLogger(__name__)
-
-_BELL = "test-double.turn"
 _MARK = "demo.json"
 _EXTENSION = "b2b_test_double"
 _PLAIN = State()
@@ -46,26 +34,29 @@ def is_possible(config: Mapping[str, Any]) -> bool:
     )
 
 
+def is_on(config: Mapping[str, Any]) -> bool:
+    """Whether this is a demo, or was started as a test double."""
+    return is_possible(config) and bool(
+        config["TEST_DOUBLE"] or (config["DATA_DIR"] / _MARK).exists()
+    )
+
+
 class Double:
     """The test tools of one process."""
 
     def __init__(self, config: Mapping[str, Any], engine: Engine) -> None:
-        self._wanted = bool(config["TEST_DOUBLE"])
-        self._folder: Path = config["DATA_DIR"]
+        self._config = config
         self._engine = engine
-        self._bell: int | None = None
-        self._heard: bytes | None = None
-        self._state = _PLAIN
-        self._turn = threading.Lock()
+        self._bell: Bell[State] | None = None
         self.is_on = False
-        """Whether this is a demo, or was started as a test double."""
+        """As `is_on` has found."""
 
     def look(self) -> None:
         """Find out whether this is a test double, and follow what it is told from then on."""
-        self.is_on = self._wanted or (self._folder / _MARK).exists()
+        self.is_on = is_on(self._config)
         if self.is_on and self._bell is None:
-            path = self._folder / _BELL
-            self._bell = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            folder = self._config["DATA_DIR"]
+            self._bell = Bell(folder, self._engine, test_double.read, _PLAIN)
         clock.follow(self._offset if self.is_on else None)
         replication.configure(self._lag if self.is_on else None)
 
@@ -76,29 +67,13 @@ class Double:
         return self.state().visible_after
 
     def state(self) -> State:
-        """How things stand; looks into the database only when the bell has rung."""
-        if self._bell is None:
-            return _PLAIN
-        rung = os.pread(self._bell, 16, 0)
-        if rung == self._heard:
-            return self._state
-        with self._turn:
-            if rung == self._heard:
-                return self._state
-            # The bell was read before the rows: what comes in between is heard the next time.
-            try:
-                with self._engine.connect() as connection:
-                    self._state = test_double.read(connection)
-                self._heard = rung
-            except SQLAlchemyError:
-                # No schema yet, or a database that is away: as things stood, and again next time.
-                log.debug("the test tools' rows cannot be read")
-        return self._state
+        """How things stand."""
+        return _PLAIN if self._bell is None else self._bell.state()
 
     def ring(self) -> None:
         """Let every process look; after the commit."""
         assert self._bell is not None
-        os.pwrite(self._bell, secrets.token_bytes(16), 0)
+        self._bell.ring()
 
 
 def install(app: Flask) -> None:

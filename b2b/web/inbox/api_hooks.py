@@ -6,9 +6,8 @@ from flask import current_app, url_for
 from flask.typing import ResponseReturnValue
 
 from b2b import inbox_webhooks, keys
-from b2b.inbox_webhooks import BadURL
 from b2b.sink import hooks
-from b2b.sink.hooks import BadHook, Hook
+from b2b.sink.hooks import BadHook, BadURL, Hook
 from b2b.web.context import public
 from b2b.web.inbox import wire
 from b2b.web.inbox.api import BadRequest, answer, body, bp, error
