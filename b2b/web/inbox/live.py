@@ -44,12 +44,11 @@ class _Watch:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        self._watcher: Watcher | None = None
+        # Now, and not at the first look: the first client is told that it misses nothing.
+        self._watcher = Watcher(store())
 
     def __call__(self) -> News | None:
         with self._app.app_context():
-            if self._watcher is None:
-                self._watcher = Watcher(store())
             return self._watcher.look()
 
 
