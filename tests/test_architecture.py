@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +157,25 @@ def test_what_other_projects_import_knows_nothing_of_the_program() -> None:
     for path in sources("testing"):
         allowed = {"b2b.testing", "pytest", "httpx"} | (sdk if path.name == "sdk.py" else set())
         assert strangers(path, allowed) == [], path.name
+
+
+def test_the_process_of_the_sink_loads_neither_pages_nor_directory() -> None:
+    """mail-sink.md: memory; a hundred thousand mails within 100 MiB."""
+    wanted = [
+        name.rpartition(".")[0] if name.rpartition(".")[2][:1].isupper() else name
+        for name in imports_of(PACKAGE / "sink_process.py")
+        if name.startswith("b2b.") and not is_within(name, {"b2b.certificates", "b2b.test_double"})
+    ]
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import importlib, sys\n"
+         f"for name in {[*wanted, 'b2b.test_double.bell']}:\n"
+         "    try: importlib.import_module(name)\n"
+         "    except ImportError: importlib.import_module(name.rpartition('.')[0])\n"
+         "print(*sys.modules)"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    assert "b2b.sink.server" in loaded
+    assert set(loaded) & {"flask", "jinja2", "b2b.models", "b2b.services", "b2b.web"} == set()
 
 
 def service_graph() -> dict[str, set[str]]:
