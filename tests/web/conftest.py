@@ -1,23 +1,20 @@
-"""An application that is registered, for whoever needs one."""
+"""An application that is registered, and a database that is busy, for whoever needs one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import create_engine, text
 
 from b2b import worker
-from b2b.models import (
-    Platform,
-)
-from b2b.services import (
-    app_credentials,
-    app_registrations,
-    consent,
-)
+from b2b.models import Platform
+from b2b.services import app_credentials, app_registrations, consent
 from b2b.services.app_registrations import Facts
 from tests.cast import Cast, acting
 from tests.conftest import Clock
-from tests.web.surveys import NATIVE, SPA, WEB, Surveys
+from tests.web.surveys import NATIVE, SPA, WEB, Lock, Surveys
 
 
 @pytest.fixture
@@ -37,3 +34,28 @@ def surveys(app: Flask, cast: Cast, clock: Clock) -> Surveys:
         return Surveys(
             app, cast, clock, str(made.registration.app_id), made.registration.id, secret, row.id
         )
+
+
+@pytest.fixture
+def lock(database_url: str) -> Lock:
+    """Another process that writes: nobody else may meanwhile."""
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        engine = create_engine(database_url)
+        try:
+            with engine.connect() as connection:
+                if connection.dialect.name == "sqlite":
+                    raw = connection.connection.driver_connection
+                    assert raw is not None
+                    raw.isolation_level = None
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                else:
+                    tables = "attempts, audit_sequences, sessions, invitations, users, device_codes"
+                    connection.execute(text(f"LOCK TABLE {tables} IN EXCLUSIVE MODE"))
+                yield
+                connection.rollback()
+        finally:
+            engine.dispose()
+
+    return held

@@ -1,5 +1,7 @@
 """A registered application with every platform, and what it asks the identity platform."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -23,6 +25,9 @@ WEB = "https://surveys.woodgrove.example/cb"
 SPA = "https://spa.woodgrove.example/"
 NATIVE = "http://localhost:18999/cb"
 GRAPH = "https://graph.microsoft.com/.default"
+
+Lock = Callable[[], AbstractContextManager[None]]
+"""As long as it is held, nobody else writes."""
 
 
 @dataclass

@@ -2,13 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import func, select
 
 from b2b import database
 from b2b.extensions import db
@@ -17,34 +15,9 @@ from tests.cast import Cast
 from tests.conftest import Clock
 from tests.factories import SAM
 from tests.pages import Browser
+from tests.web.surveys import Lock
 
 MESSAGE = "The drawings for the Harbour Street site are ready; please have a look this week."
-Lock = Callable[[], Any]
-
-
-@pytest.fixture
-def lock(database_url: str) -> Lock:
-    """Another process that writes: nobody else may meanwhile."""
-
-    @contextmanager
-    def held() -> Iterator[None]:
-        engine = create_engine(database_url)
-        try:
-            with engine.connect() as connection:
-                if connection.dialect.name == "sqlite":
-                    raw = connection.connection.driver_connection
-                    assert raw is not None
-                    raw.isolation_level = None
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                else:
-                    tables = "attempts, audit_sequences, sessions, invitations, users"
-                    connection.execute(text(f"LOCK TABLE {tables} IN EXCLUSIVE MODE"))
-                yield
-                connection.rollback()
-        finally:
-            engine.dispose()
-
-    return held
 
 
 def invitations(app: Flask) -> int:

@@ -3,12 +3,11 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from b2b.services import app_registrations
 from b2b.web.identity_platform import token as endpoints
 from tests.pages import ORIGIN
-from tests.web.surveys import GRAPH, Surveys, refusal
+from tests.web.surveys import GRAPH, Lock, Surveys, refusal
 
 
 class TestBusy:
@@ -18,7 +17,7 @@ class TestBusy:
     def settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         return settings | {"BUSY_TIMEOUT": 0.3}
 
-    def test_a_device_is_told_to_come_back(self, surveys: Surveys, database_url: str) -> None:
+    def test_a_device_is_told_to_come_back(self, surveys: Surveys, lock: Lock) -> None:
         """REL-7"""
         surveys.run(
             lambda session, john: app_registrations.set_authentication(
@@ -28,18 +27,8 @@ class TestBusy:
         path = f"/{surveys.cast.woodgrove}/oauth2/v2.0/devicecode"
         form = {"client_id": surveys.client_id, "scope": "openid"}
         client = surveys.app.test_client()
-        engine = create_engine(database_url)
-        with engine.connect() as other:
-            if other.dialect.name == "sqlite":
-                raw = other.connection.driver_connection
-                assert raw is not None
-                raw.isolation_level = None
-                other.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                other.execute(text("LOCK TABLE device_codes IN EXCLUSIVE MODE"))
+        with lock():
             response = client.post(path, data=form, base_url=ORIGIN)
-            other.rollback()
-        engine.dispose()
         assert response.status_code == 503
         assert refusal(response) == ("temporarily_unavailable", 90033)
         assert response.headers["Retry-After"] == "5"
