@@ -25,6 +25,8 @@ from b2b.extensions import db
 log = logging.getLogger(__name__)
 
 _READY_WITHIN = 20.0
+_LAST = "worker"
+"""It looks for the mail server at once, and would warn that there is none."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -69,11 +71,14 @@ class Supervisor:
         """
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
-        for name in self._parts:
-            self._start(name)
         try:
+            for name in self._parts:
+                if name != _LAST:
+                    self._start(name)
             self._wait_until_ready()
             if not self._stopping:
+                if _LAST in self._parts:
+                    self._start(_LAST)
                 ready()
             while not self._stopping:
                 self._reap(block=True)
