@@ -281,7 +281,9 @@ class Session(SMTP):
                 then()
             self._go_on(what)
 
-        self._timer = self.loop.call_later(seconds, over)
+        # uvloop counts whole milliseconds from when its turn began: one more, so that no delay is
+        # shorter than was asked for.
+        self._timer = self.loop.call_later(seconds + 0.001, over)
 
     def _go_on(self, what: int) -> None:
         self._waits &= ~what
