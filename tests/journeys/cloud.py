@@ -94,6 +94,7 @@ class Registrar:
         )
         try:
             with Session(engine) as session:
+                database.begin_write(session)  # the program writes meanwhile
                 found = what(session, actor)
                 session.commit()
                 return found

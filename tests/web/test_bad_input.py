@@ -76,7 +76,7 @@ def test_no_query_whatever_breaks_a_page(
     # A stranger meets no page of the portal: it sends him to sign in before it reads anything.
     open_ones = [rule for rule in found if not rule.endpoint.startswith("admin.")]
     for browser, met in ((john, found), (invited, open_ones)):
-        pages = [address_of(rule, user_id=sam) for rule in met]
+        pages = [address_of(rule, user_id=sam).partition("?")[0] for rule in met]
         for number, text in junk():
             # Each value meets every other page, each page every other value, each name all values.
             for step, path in enumerate(pages):
