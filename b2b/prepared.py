@@ -8,7 +8,8 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, bindparam
+import orjson
+from sqlalchemy import JSON, BindParameter, Connection, Dialect, bindparam
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
@@ -46,7 +47,11 @@ class _Compiled:
         columns = getattr(statement, "exported_columns", {})
         row: Any = namedtuple("Row", list(columns.keys()), rename=True)  # type: ignore[misc]
         self.row = row._make
-        self.results = [_out_of(column.type, dialect) for column in columns]
+        ways = [_out_of(column.type, dialect) for column in columns]
+        self.results = _where(ways)
+        self.json_results = _where(
+            [_as_json(column.type, dialect, way) for column, way in zip(columns, ways, strict=True)]
+        )
 
     def values(self, row: Mapping[str, Any]) -> Any:
         """*row* as the driver takes it. Raises KeyError for a value that is missing."""
@@ -55,6 +60,24 @@ class _Compiled:
         if self.positional:
             return tuple([row[name] if way is None else way(row[name]) for name, way in self.binds])
         return {name: row[name] if way is None else way(row[name]) for name, way in self.binds}
+
+
+def _where(ways: Sequence[Processor]) -> list[tuple[int, Callable[[Any], Any]]]:
+    return [(place, way) for place, way in enumerate(ways) if way is not None]
+
+
+def _as_json(kind: TypeEngine[Any], dialect: Dialect, usual: Processor) -> Processor:
+    """How a value comes out as JSON has it; only SQLite keeps ids and lists in a way of its own."""
+    if dialect.name == "sqlite":
+        if isinstance(kind, JSON):
+            return _stored_json
+        found: Processor = getattr(kind, "json_processor", usual)
+        return found
+    return usual
+
+
+def _stored_json(value: str | None) -> Any:
+    return [] if value == "[]" else None if value is None else orjson.Fragment(value)
 
 
 def _into(kind: TypeEngine[Any], dialect: Dialect) -> Processor:
@@ -96,16 +119,28 @@ class Prepared:
         """Its rows, each a named tuple of Python values with the names of the columns."""
         compiled = self._for(connection.dialect)
         found = run(connection, compiled.text, compiled.values(values))
-        ways, make = compiled.results, compiled.row
-        return [
-            make([v if way is None else way(v) for v, way in zip(row, ways, strict=True)])
-            for row in found
-        ]
+        return [compiled.row(row) for row in _read(found, compiled.results)]
+
+    def as_json(self, connection: Connection, **values: Any) -> list[list[Any]]:
+        """Its rows with what orjson writes: ids may be texts, and JSON is as it was stored."""
+        compiled = self._for(connection.dialect)
+        found = run(connection, compiled.text, compiled.values(values))
+        return _read(found, compiled.json_results)
 
     def within(self, session: Session, **values: Any) -> list[Any]:
         """As `all`, in the transaction of *session*, whose own changes it sees."""
         session.flush()
         return self.all(session.connection(), **values)
+
+
+def _read(rows: Sequence[Any], ways: Sequence[tuple[int, Callable[[Any], Any]]]) -> list[list[Any]]:
+    found = []
+    for row in rows:
+        values = list(row)
+        for place, way in ways:
+            values[place] = way(values[place])
+        found.append(values)
+    return found
 
 
 def run(connection: Connection, text: str, values: Any = ()) -> Sequence[Any]:

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jose": {"cryptography", "joserfc"},
     "keys": {"cryptography", "b2b.errors"},
     "links": {"b2b.errors", "b2b.keys"},
-    "prepared": {"sqlalchemy"},
+    "prepared": {"sqlalchemy", "orjson"},
     "database": {"alembic", "sqlalchemy", "b2b.errors", "b2b.files", "b2b.prepared"},
 }  # fmt: skip
 FLASK = {"flask", "flask_babel", "flask_mail", "jinja2"}

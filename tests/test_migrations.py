@@ -68,21 +68,28 @@ def test_the_newest_schema_is_that_of_the_models(engine: Engine) -> None:
 
 def test_indexes_on_expressions_are_those_of_the_models(engine: Engine) -> None:
     """On SQLite no comparison of schemas sees them."""
-    table = Base.metadata.tables["users"]
     made = {
         str(index.name): str(CreateIndex(index).compile(dialect=engine.dialect))
-        for index in table.indexes
-        if str(index.name).startswith("ix_users_by_")
+        for table in ("users", "identities")
+        for index in Base.metadata.tables[table].indexes
+        if str(index.name).startswith(f"ix_{table}_by_")
     }
+    assert {"ix_users_by_mail_domain", "ix_identities_by_label"} <= made.keys()
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             found = connection.execute(
-                text("SELECT name, sql FROM sqlite_master WHERE name LIKE 'ix_users_by_%'")
+                text(
+                    "SELECT name, sql FROM sqlite_master"
+                    " WHERE name LIKE 'ix_users_by_%' OR name LIKE 'ix_identities_by_%'"
+                )
             )
             assert {row.name: " ".join(row.sql.split()) for row in found} == made
         else:
             found = connection.execute(
-                text("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'ix_users_by_%'")
+                text(
+                    "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'ix_users_by_%'"
+                    " OR indexname LIKE 'ix_identities_by_%'"
+                )
             )
             assert {row.indexname for row in found} == made.keys()
 

@@ -48,6 +48,13 @@ def _bytes_as_id(value: bytes | None) -> UUID | None:
     return None if value is None else UUID(bytes=value)
 
 
+def _bytes_as_text(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def _text_as_instant(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
 
@@ -80,6 +87,8 @@ class Id(TypeDecorator[UUID]):
 
     impl = BLOB
     cache_ok = True
+    json_processor = staticmethod(_bytes_as_text)
+    """From the 16 bytes straight to the text of JSON (see b2b.prepared)."""
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "postgresql":
@@ -165,6 +174,29 @@ def _lower_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 
 
 _NAME = re.compile(r'[A-Za-z_."]+')
+
+
+class domain_of(FunctionElement[str]):
+    """The end of an address from its last @ on: what stands before it may be quoted and hold
+    another.
+    """
+
+    type = String()
+    name = "domain_of"
+    inherit_cache = True
+
+
+@compiles(domain_of)
+def _domain(element: Any, compiler: Any, **options: Any) -> str:
+    inner = compiler.process(element.clauses, **options)
+    return f"substr({inner}, length(rtrim({inner}, replace({inner}, '@', ''))))"
+
+
+@compiles(domain_of, "postgresql")
+def _domain_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    inner = f"{compiler.process(element.clauses, **options)}::text"
+    others = f"replace({inner}, '@'::text, ''::text)"
+    return f"substr({inner}, length(rtrim({inner}, {others})))"
 
 
 class walked(FunctionElement[Any]):

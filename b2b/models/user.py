@@ -16,7 +16,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from b2b.models.base import Base, Id, UTCDateTime, enum_type, key_type, lower_ascii
+from b2b.models.base import (
+    Base,
+    Id,
+    UTCDateTime,
+    domain_of,
+    enum_type,
+    key_type,
+    lower_ascii,
+)
 
 
 class UserType(enum.StrEnum):
@@ -63,6 +71,10 @@ def _found_by(column: str) -> Index:
                  postgresql_where=some)  # fmt: skip
 
 
+HAS_OTHER_MAILS = {"sqlite": "other_mails <> '[]'", "postgresql": "other_mails::text <> '[]'"}
+"""Who has other addresses, as the index of the few that do says it."""
+
+
 class User(Base):
     """One person in one directory. `facet` folds the few-valued columns into one indexable
     number.
@@ -78,6 +90,10 @@ class User(Base):
               postgresql_where=text("deleted_at IS NULL AND invited_key IS NOT NULL")),
         Index("ix_users_by_name", "tenant_id", "facet", "name_key", "id"),
         Index("ix_users_by_mail", "tenant_id", "mail_key"),
+        Index("ix_users_by_mail_domain", "tenant_id", domain_of(literal_column("mail_key"))),
+        Index("ix_users_by_having_other_mails", "tenant_id",
+              sqlite_where=text(HAS_OTHER_MAILS["sqlite"]),
+              postgresql_where=text(HAS_OTHER_MAILS["postgresql"])),
         Index("ix_users_of_manager", "tenant_id", "manager_id",
               sqlite_where=text("manager_id IS NOT NULL"),
               postgresql_where=text("manager_id IS NOT NULL")),
@@ -260,6 +276,7 @@ class Identity(Base):
         Index("uq_identities_tenant_id_user_id", "tenant_id", "user_id", unique=True),
         # Which tenants know this account: the one look-up that crosses tenants, for the switcher.
         Index("ix_identities_everywhere", "issuer", "subject"),
+        Index("ix_identities_by_label", "tenant_id", lower_ascii(literal_column("label"))),
         {"sqlite_with_rowid": False},
     )  # fmt: skip
 

@@ -4,10 +4,11 @@ API-1, OIDC-5).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, func, literal_column, select
 
 from b2b.models import (
     EVERYBODY,
@@ -69,6 +70,7 @@ _resource = (
         _graph.c.tenant_id == _client.c.tenant_id,
         _graph.c.app_id == bindparam("graph_app_id", type_=Id),
     )
+    .correlate(_client)
     .scalar_subquery()
 )
 _SHOWN = (
@@ -85,27 +87,11 @@ _HERE = (
 
 _registered, _credential = Application.__table__, ApplicationCredential.__table__
 _given, _offered = AppRoleAssignment.__table__, AppRole.__table__
-_PROGRAM = Prepared(
-    select(*_SHOWN, _offered.c.value)
-    .select_from(_client)
-    .join(_tenant, _tenant.c.id == _client.c.tenant_id)
-    .join(_registered, _registered.c.app_id == _client.c.app_id)
+_held = (
+    # A bound separator would want its value when the statement is compiled.
+    select(func.aggregate_strings(_offered.c.value, literal_column("' '")))  # type: ignore[arg-type]
+    .select_from(_given)
     .join(
-        _credential,
-        (_credential.c.tenant_id == _registered.c.tenant_id)
-        & (_credential.c.application_id == _registered.c.id)
-        & (_credential.c.id == bindparam("credential_id", type_=Id)),
-    )
-    .outerjoin(
-        _given,
-        and_(
-            _given.c.tenant_id == _client.c.tenant_id,
-            _given.c.principal_id == _client.c.id,
-            _given.c.principal_type == bindparam("kind", type_=_given.c.principal_type.type),
-            _given.c.service_principal_id == _resource,
-        ),
-    )
-    .outerjoin(
         _offered,
         and_(
             _offered.c.tenant_id == _given.c.tenant_id,
@@ -114,6 +100,27 @@ _PROGRAM = Prepared(
             _offered.c.for_applications,
             _offered.c.is_enabled,
         ),
+    )
+    .where(
+        _given.c.tenant_id == _client.c.tenant_id,
+        _given.c.principal_id == _client.c.id,
+        _given.c.principal_type == bindparam("kind", type_=_given.c.principal_type.type),
+        _given.c.service_principal_id == _resource,
+    )
+    .correlate(_client)
+    .scalar_subquery()
+    .label("held")
+)
+_PROGRAM = Prepared(
+    select(*_SHOWN, _held)
+    .select_from(_client)
+    .join(_tenant, _tenant.c.id == _client.c.tenant_id)
+    .join(_registered, _registered.c.app_id == _client.c.app_id)
+    .join(
+        _credential,
+        (_credential.c.tenant_id == _registered.c.tenant_id)
+        & (_credential.c.application_id == _registered.c.id)
+        & (_credential.c.id == bindparam("credential_id", type_=Id)),
     )
     .where(*_HERE, _client.c.id == bindparam("principal_id", type_=Id))
 )
@@ -191,7 +198,13 @@ def of_program(
     )
     if not rows:
         return None
-    return _standing(rows[0], None, frozenset(row.value for row in rows if row.value is not None))
+    [row] = rows
+    return _standing(row, None, _values(row.held or ""))
+
+
+@lru_cache(maxsize=256)
+def _values(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
 def of_person(

@@ -133,19 +133,21 @@ def by_name(
 def first_by_name(
     session: Session,
     tenant_id: UUID,
-    names: Sequence[str],
+    names: tuple[str, ...],
     *,
     after: Cursor | None = None,
     limit: int,
+    as_json: bool = False,
 ) -> Sequence[Any]:
     """Key, id and the columns *names* of the first people by name, by a statement that is made
-    once; the deleted are left out.
+    once; the deleted are left out. *as_json*: values as `Prepared.as_json` has them.
     """
     values: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit}
     if after is not None:
         values |= {"key": after[0], "id": after[1]}
-    wanted = tuple(name for name in names if name != "id")
-    return _first(after is not None, wanted).all(session.connection(), **values)
+    statement = _first(after is not None, names)
+    read = statement.as_json if as_json else statement.all
+    return read(session.connection(), **values)
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -78,6 +78,13 @@ class Answer:
 NO_CONTENT = Answer(204)
 
 
+class Sent(Protocol):
+    """Headers of a request; names are asked for in small letters."""
+
+    def get(self, name: str, default: str, /) -> str:
+        """The value of *name*, else *default*."""
+
+
 @dataclass
 class Call:
     """A request that may be answered: who asks is known, and that the route is open to him."""
@@ -91,8 +98,7 @@ class Call:
     """Behind the version, decoded once."""
     options: Mapping[str, str]
     """Those that begin with `$`, in small letters, and `$`-less names as they came."""
-    headers: Mapping[str, str]
-    """Names in small letters."""
+    headers: Sent
     read_body: Callable[[], Any]
     """The JSON object of the body; raises GraphError."""
     read_bytes: Callable[[], bytes]

@@ -37,6 +37,8 @@ class Compiled:
 
     clause: Clause
     candidates: Select[Any] | None = None
+    in_order: bool = False
+    """Whether it is a range of the usual order, which has an index."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +154,18 @@ class Compiler:
     def _text(self, found: Property, how: Filter, tree: Compare, negated: bool) -> Compiled:
         typed = _fold(how, self._typed(found, tree.value))
         operator = tree.operator
-        return self._either(
+        made = self._either(
             how,
             _folded(how),
             lambda column: compare_text(operator, column, typed),
             negated,
             is_range=operator in _RANGES and bool(typed),
         )
+        # Behind the last @ of an address there is none: its end from there on is all that fits.
+        is_domain = operator == "endswith" and typed.startswith("@") and typed.count("@") == 1
+        if how.domain is None or negated or not is_domain:
+            return made
+        return Compiled(made.clause, self._ids(how, how.domain == typed))
 
     def _either(
         self,
@@ -170,13 +177,14 @@ class Compiler:
         is_range: bool = True,
     ) -> Compiled:
         """What *compare* says of *column*, or its opposite, which those without a value meet."""
-        shown = column
-        if how.indexed and column is not self.kind.properties[self.kind.order].order:
-            shown = walked(column)
+        in_order = how.indexed and column is self.kind.properties[self.kind.order].order
+        shown = walked(column) if how.indexed and not in_order else column
         if negated:
             return Compiled(or_(column.is_(None), ~compare(shown)))
         candidates = self._ids(how, compare(column)) if is_range else None
-        return Compiled(and_(column.is_not(None), compare(shown)), candidates)
+        return Compiled(
+            and_(column.is_not(None), compare(shown)), candidates, in_order and is_range
+        )
 
     def _ordered(
         self, found: Property, how: Filter, operator: str, value: Literal, negated: bool

@@ -277,7 +277,7 @@ def _groups_walk(
     found: list[dict[str, Any]] = []
     for row, one in zip(rows, listing.objects(call, GROUP, rows, shape), strict=True):
         if room <= 0:
-            return found, [found[-1]["id"], None]
+            return found, [str(found[-1]["id"]), None]
         after = UUID(place[1]) if place[1] and str(row.id) == place[0] else None
         members = _some_members(call, row.id, after, room + 1)
         shown = _set(one) | {"id": str(row.id)}

@@ -2,7 +2,6 @@
 envelope. Never a page, never a trace (threats.md, API-1 to API-6).
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import orjson
 from flask import Blueprint, Flask, Response, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
@@ -27,7 +27,7 @@ from b2b.services.tokens import Access
 from b2b.web import context, headers
 from b2b.web.context import public
 from b2b.web.graph import bodies, calls, metadata, openapi
-from b2b.web.graph.calls import Answer, Call, GraphError, Route, bad, missing
+from b2b.web.graph.calls import Answer, Call, GraphError, Route, Sent, bad, missing
 from b2b.web.graph.odata import Malformed
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _opened(version: str, path: str) -> Call:
         method=request.method,
         path=path,
         options=options_of(request.args.items(multi=True)),
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=request.headers,
         read_body=_sent_json,
         read_bytes=request.get_data,
     )
@@ -274,7 +274,7 @@ def camel(name: str) -> str:
     return first + "".join(part.title() for part in rest)
 
 
-def failure(error: GraphError, headers_sent: Mapping[str, str] | None = None) -> Answer:
+def failure(error: GraphError, headers_sent: Sent | None = None) -> Answer:
     """Graph's envelope (errors-throttling.md, section 1)."""
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.target is not None:
@@ -287,7 +287,7 @@ def failure(error: GraphError, headers_sent: Mapping[str, str] | None = None) ->
     return Answer(error.status, {"error": body}, headers=error.headers)
 
 
-def client_request_id(headers_sent: Mapping[str, str] | None = None) -> str:
+def client_request_id(headers_sent: Sent | None = None) -> str:
     """The client's own id if it sent one, else this request's."""
     sent = request.headers if headers_sent is None else headers_sent
     try:
@@ -296,13 +296,16 @@ def client_request_id(headers_sent: Mapping[str, str] | None = None) -> str:
         return str(context.correlation_id())
 
 
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+def _as_dict(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
 
 
 def _response(answer: Answer) -> Response:
     content = answer.content
     if answer.body is not None:
-        content = _JSON.encode(answer.body).encode()
+        content = orjson.dumps(answer.body, _as_dict)
     response = Response(content or b"", answer.status)
     if content is not None:
         response.headers["Content-Type"] = answer.media_type
@@ -317,14 +320,24 @@ def _finish(response: Response) -> None:
     """What every answer carries. Scripts of any site may read it: a token opened it, and no cookie
     counts.
     """
-    response.headers["request-id"] = str(context.correlation_id())
-    response.headers["client-request-id"] = client_request_id()
-    response.headers["OData-Version"] = "4.0"
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = (
-        "ETag, Location, Preference-Applied, request-id, client-request-id, Retry-After"
+    response.headers.extend(
+        [
+            ("request-id", str(context.correlation_id())),
+            ("client-request-id", client_request_id()),
+            *_OF_EVERY_ANSWER,
+        ]
     )
-    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+
+
+_OF_EVERY_ANSWER = (
+    ("OData-Version", "4.0"),
+    ("Access-Control-Allow-Origin", "*"),
+    (
+        "Access-Control-Expose-Headers",
+        "ETag, Location, Preference-Applied, request-id, client-request-id, Retry-After",
+    ),
+    ("Cross-Origin-Resource-Policy", "cross-origin"),
+)
 
 
 def _preflight() -> Response:

@@ -58,38 +58,55 @@ class Shape:
     hidden: frozenset[str] = frozenset()
 
     @property
-    def columns(self) -> list[Any]:
+    def columns(self) -> Sequence[Any]:
         """What has to be read of each row."""
-        found: dict[str, Any] = {}
-        for one in self.properties:
-            for column in one.needed:
-                found[column.key] = column
-        return list(found.values())
+        return self.plan.columns
 
     @cached_property
-    def plan(self) -> tuple[list[str], Callable[[Any], Sequence[Any]], list[Property]]:
-        """Names in their order; what stands under them where a row holds it as JSON has it, all of
-        a row at once; and the properties whose value is made.
-        """
-        plain = {
-            one.name: one.column.key
-            for one in self.properties
-            if one.is_plain and one.name not in self.hidden
-        }
-        names = [one.name for one in self.properties]
-        others = [one for one in self.properties if one.name not in plain]
-        # `id`, which every row has, holds the place of what is made.
-        keys = [plain.get(name, "id") for name in names]
-        if len(keys) == 1:
-            [key] = keys
-            return names, lambda row: (getattr(row, key),), others
-        return names, attrgetter(*keys) if keys else lambda row: (), others
+    def plan(self) -> "Plan":
+        """How its rows become objects."""
+        return _plan(tuple(self.properties), self.hidden)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether rows hold all of it just as JSON has it."""
+        return not (self.plan.made or self.expands)
 
     def context(self) -> str:
         """What `@odata.context` adds to the set."""
         names = [one.name for one in self.properties] if self.selected else []
         names += [f"{navigation.name}()" for navigation, _ in self.expands]
         return f"({','.join(names)})" if names else ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How rows become objects: the same whoever asks for the same properties."""
+
+    columns: Sequence[Any]
+    names: Sequence[str]
+    keys: Sequence[str]
+    """The column under each name; `id`, which every row has, holds the place of what is made."""
+    made: Sequence[Property]
+    """Properties that no row holds as JSON has them."""
+    values: Callable[[Any], Sequence[Any]]
+    """What a row has under `keys`, all at once."""
+
+
+@lru_cache(maxsize=256)
+def _plan(properties: tuple[Property, ...], hidden: frozenset[str]) -> Plan:
+    columns = {column.key: column for one in properties for column in one.needed}
+    stored = {
+        one.name: one.column.key for one in properties if one.is_plain and one.name not in hidden
+    }
+    keys = [stored.get(one.name, "id") for one in properties]
+    return Plan(
+        list(columns.values()),
+        [one.name for one in properties],
+        keys,
+        [one for one in properties if one.name not in stored],
+        attrgetter(*keys) if len(keys) > 1 else lambda row: [getattr(row, key) for key in keys],
+    )
 
 
 def shape_of(call: Call, kind: Kind, *, many: bool, hidden: frozenset[str] = frozenset()) -> Shape:
@@ -150,12 +167,12 @@ def objects(
         for one in shape.properties
         if one.load is not None and one.name not in shape.hidden
     }
-    names, values, others = shape.plan
+    plan = shape.plan
     made = []
     for row in rows:
         found: dict[str, Any] = {"@odata.type": kind.odata_type} if typed else {}
-        found.update(zip(names, values(row), strict=True))
-        for one in others:
+        found.update(zip(plan.names, plan.values(row), strict=True))
+        for one in plan.made:
             if one.name in shape.hidden:
                 found[one.name] = _empty(one)
             elif one.load is not None:
@@ -291,6 +308,7 @@ class Source:
     joins: Callable[[Select[Any]], Select[Any]] | None = None
     """What else has to be joined for the conditions."""
     ordered: "Ordered | None" = None
+    counted: "Counted | None" = None
     words: Callable[[Call, Property, str], Any] | None = None
     """For `$search` over words."""
 
@@ -299,15 +317,32 @@ class Source:
         return query if self.joins is None else self.joins(query)
 
 
-Ordered = Callable[[Call, Query, Sequence[Any], Sequence[str]], tuple[Sequence[Any], bool] | None]
-"""A quicker way to a list in its usual order: the first rows, one more than the page takes, that
-meet some conditions besides those of the source. Each begins with key and id; whether the columns
-that are named last are there, too. None: there is no quicker way.
+@dataclass(frozen=True)
+class Found:
+    """The first rows of a list, one more than the page takes."""
+
+    rows: Sequence[Sequence[Any]]
+    """Each begins with its sort keys and id."""
+    is_json: bool = False
+    """Whether they go on with the other columns of a shape, and all is as JSON has it."""
+
+
+Ordered = Callable[[Call, Query, Sequence[Any], Shape], Found | None]
+"""A quicker way to a list in its usual order: rows that meet some conditions besides those of the
+source. None: there is no quicker way.
+"""
+
+
+Counted = Callable[[Call, Condition | None], Sequence[Any] | None]
+"""Conditions which an index alone can count by, for who is in the source and meets a `$filter`.
+None: the rows have to be looked at.
 """
 
 
 def compiled(call: Call, source: Source, query: Query, hidden: frozenset[str]) -> Compiled | None:
     """`$filter` and `$search` of *query* as SQL; None without either."""
+    if query.search is None and query.tree is None:
+        return None
     words = source.words
     compiler = Compiler(
         source.kind,
@@ -323,42 +358,61 @@ def compiled(call: Call, source: Source, query: Query, hidden: frozenset[str]) -
         parts.append(compiler.search(query.search))
     if query.tree is not None:
         parts.append(compiler.condition(query.tree))
-    if not parts:
-        return None
+    if len(parts) == 1:
+        return parts[0]
     known = [part.candidates for part in parts if part.candidates is not None]
     return Compiled(and_(*[part.clause for part in parts]), known[0] if known else None)
 
 
 def rows_of(
     call: Call, source: Source, query: Query, shape: Shape
-) -> tuple[Sequence[Any], Sequence[Any] | None]:
-    """A page's rows with the columns of *shape*, and the place of the next page, if there is one.
+) -> tuple[Found, Sequence[Any] | None]:
+    """A page's rows, and the place of the next page, if there is one.
 
     Raises GraphError for conditions that the resource does not offer.
     """
     model = source.kind.model
     wanted = compiled(call, source, query, shape.hidden)
     base = [*source.conditions, *_shown(call, model)]
-    found: Select[Any] | None = None
+    is_usual = [*query.keys] == [(source.kind.properties[source.kind.order], False)]
+    straight: Select[Any] | None = None
     if wanted is not None:
         base.append(wanted.clause)
-        if _few(call, wanted.candidates):
+        if wanted.in_order and is_usual:
+            straight = _straight(source, query, base)
+        elif _few(call, wanted.candidates):
             base.append(model.id.in_(wanted.candidates))
-            found = _straight(source, query, base)
-    usual = [(source.kind.properties[source.kind.order], False)]
-    quick = None
-    if found is None and source.ordered is not None and [*query.keys] == usual:
-        names = [column.key for column in shape.columns]
-        quick = source.ordered(call, query, base[len(source.conditions) :], names)
-    if quick is None:
-        found = _straight(source, query, base) if found is None else found
-        quick = call.session.execute(found.limit(query.top + 1)).all(), False
-    rows, is_whole = quick
-    more, rows = len(rows) > query.top, rows[: query.top]
+            straight = _straight(source, query, base)
+    found = None
+    if straight is None and source.ordered is not None and is_usual:
+        found = source.ordered(call, query, base[len(source.conditions) :], shape)
+    if found is None:
+        straight = _straight(source, query, base) if straight is None else straight
+        found = Found(call.session.execute(straight.limit(query.top + 1)).all())
+    more, rows = len(found.rows) > query.top, found.rows[: query.top]
     following = [_kept(value) for value in rows[-1][: len(query.keys) + 1]] if more else None
-    if is_whole:
-        return rows, following
-    return by_ids(call, source.kind, [row[-1] for row in rows], shape), following
+    return Found(rows, found.is_json), following
+
+
+def _objects_of(
+    call: Call, kind: Kind, found: Found, query: Query, shape: Shape, typed: bool
+) -> list[dict[str, Any]]:
+    if found.is_json:
+        place = len(query.keys)
+        others = [name for name in shape.plan.names if name != "id"]
+        has_id = len(others) < len(shape.plan.names)
+        common = {"@odata.type": kind.odata_type} if typed else {}
+        if has_id:
+            return [
+                {**common, "id": row[place], **dict(zip(others, row[place + 1 :], strict=True))}
+                for row in found.rows
+            ]
+        return [
+            {**common, **dict(zip(others, row[place + 1 :], strict=True))} for row in found.rows
+        ]
+    place = len(query.keys)
+    rows = by_ids(call, kind, [row[place] for row in found.rows], shape)
+    return objects(call, kind, rows, shape, typed=typed)
 
 
 def _shown(call: Call, model: Any) -> list[Any]:
@@ -457,13 +511,20 @@ def _bound(column: Any, value: Any) -> Any:
 def total(call: Call, source: Source, query: Query, hidden: frozenset[str]) -> int:
     """How many there are, exactly (decisions.md, totals on lists)."""
     model = source.kind.model
-    conditions = [*source.conditions, *_shown(call, model)]
-    wanted = compiled(call, source, query, hidden)
-    if wanted is not None:
-        conditions.append(wanted.clause)
-        if wanted.candidates is not None:
-            conditions.append(model.id.in_(wanted.candidates))
-    counting = source.joined(select(func.count()).select_from(model)).where(*conditions)
+    shown = _shown(call, model)
+    known = None
+    if source.counted is not None and query.search is None and not shown:
+        # What is not offered to whoever asks is refused before anything is counted.
+        compiled(call, source, query, hidden)
+        known = source.counted(call, query.tree)
+    if known is None:
+        known = [*source.conditions, *shown]
+        wanted = compiled(call, source, query, hidden)
+        if wanted is not None:
+            known.append(wanted.clause)
+            if wanted.candidates is not None:
+                known.append(model.id.in_(wanted.candidates))
+    counting = source.joined(select(func.count()).select_from(model)).where(*known)
     found: int = call.session.execute(counting).scalar_one()
     return found
 
@@ -483,13 +544,13 @@ def collection(
     kind = source.kind
     shape = shape_of(call, kind, many=True, hidden=hidden)
     query = query_of(call, kind, hidden=hidden)
-    rows, following = rows_of(call, source, query, shape)
+    found, following = rows_of(call, source, query, shape)
     body: dict[str, Any] = {"@odata.context": call.context((context or kind.set) + shape.context())}
     if query.wants_count and query.is_first:
         body["@odata.count"] = total(call, source, query, hidden)
     if following is not None:
         body["@odata.nextLink"] = next_link(call, query, following)
-    body["value"] = objects(call, kind, rows, shape, typed=typed)
+    body["value"] = _objects_of(call, kind, found, query, shape, typed)
     return Answer(body=body)
 
 

@@ -1,11 +1,12 @@
 """The resource `user`: its properties, and whom a request means (users.md)."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, and_, exists, func, or_, select, union_all
+from sqlalchemy import text as text_clause
 
 from b2b.models import (
     Identity,
@@ -17,14 +18,15 @@ from b2b.models import (
     UserToken,
     fold,
 )
-from b2b.models.base import LAST, lower_ascii
+from b2b.models.base import LAST, domain_of, lower_ascii
+from b2b.models.user import HAS_OTHER_MAILS
 from b2b.services import permissions, user_listing, visibility
 from b2b.services.permissions import Action
 from b2b.services.user_listing import Facts
 from b2b.web.graph import resources
 from b2b.web.graph.calls import Call, bad, denied, missing
 from b2b.web.graph.conditions import Clause, Compiler, ascii_lower, compare_text
-from b2b.web.graph.listing import Query
+from b2b.web.graph.listing import Found, Query, Shape
 from b2b.web.graph.listing import Source as RowSource
 from b2b.web.graph.odata import Both, Compare, Condition, In, Lambda, Not
 from b2b.web.graph.resources import (
@@ -162,19 +164,51 @@ def _has_identity(compiler: Compiler, _: str, tree: Any) -> Clause:
     """`identities/any(i:i/issuer eq '…' and i/issuerAssignedId eq '…')` (section 4)."""
     if not isinstance(tree, Lambda):
         return User.id.is_not(None)
+    issuer, name = _identity_asked(compiler, tree)
+    here: Clause = exists().where(
+        Tenant.id == User.tenant_id, lower_ascii(Tenant.initial_domain) == ascii_lower(issuer)
+    )
+    if name is not None:
+        here = and_(User.upn_key == fold(name), here)
+    known = next((one for one in Provider if one.value.lower() == issuer.lower()), None)
+    if known is None:
+        return here
+    elsewhere = [
+        Identity.tenant_id == User.tenant_id,
+        Identity.user_id == User.id,
+        Identity.provider == known,
+    ]
+    if name is not None:
+        elsewhere.append(lower_ascii(Identity.label) == ascii_lower(name))
+    return or_(here, exists().where(*elsewhere))
+
+
+def _with_identity(compiler: Compiler, tree: Lambda) -> Select[Any] | None:
+    """Who can have an account of a name, by both indexes."""
+    _, name = _identity_asked(compiler, tree)
+    if name is None:
+        return None
+    found = union_all(
+        select(User.id).where(*compiler.within, User.upn_key == fold(name)),
+        select(Identity.user_id).where(
+            Identity.tenant_id == compiler.tenant_id,
+            lower_ascii(Identity.label) == ascii_lower(name),
+        ),
+    ).subquery()
+    return select(found.c[0])
+
+
+def _identity_asked(compiler: Compiler, tree: Lambda) -> tuple[str, str | None]:
     wanted = {
         name: str(value.value)
         for name, _, value in compiler.element(tree, USER.properties["identities"])
     }
-    issuer, name = wanted.get("issuer", ""), wanted.get("issuerAssignedId")
-    clauses = [Identity.tenant_id == User.tenant_id, Identity.user_id == User.id]
-    known = next((one for one in Provider if one.value.lower() == issuer.lower()), None)
-    if known is None:
-        return User.id.is_(None)
-    clauses.append(Identity.provider == known)
-    if name is not None:
-        clauses.append(lower_ascii(Identity.label) == name.lower())
-    return exists().where(*clauses)
+    return wanted.get("issuer", ""), wanted.get("issuerAssignedId")
+
+
+def _with_other_mails(compiler: Compiler, _: Lambda) -> Select[Any]:
+    """Who has other addresses at all, by an index of those alone."""
+    return select(User.id).where(*compiler.within, text_clause(HAS_OTHER_MAILS[compiler.dialect]))
 
 
 def _has_other_mail(compiler: Compiler, _: str, tree: Any) -> Clause:
@@ -210,7 +244,8 @@ _PROPERTIES = resources.table(
     text("jobTitle", User.job_title, "eq in startswith ge le | ne not null", indexed=True,
          default=True, search="start", write="job_title"),
     text("mail", User.mail, "eq in startswith ge le | ne not null endswith", key=User.mail_key,
-         indexed=True, default=True, search="start", write="mail"),
+         indexed=True, domain=domain_of(User.mail_key), default=True, search="start",
+         write="mail"),
     text("mobilePhone", User.mobile_phone, "eq in startswith ge le | ne not null", default=True,
          write="mobile_phone"),
     text("officeLocation", User.office_location, "eq in startswith ge le | ne not null",
@@ -244,7 +279,7 @@ _PROPERTIES = resources.table(
     plain("externalUserStateChangeDateTime", INSTANT, User.external_user_state_changed_at,
           "eq ge le in ne not null", indexed=True),
     Property("identities", "Collection(graph.objectIdentity)", load=_identities,
-             filter=Filter(None, frozenset({"eq"}), has=_has_identity)),
+             filter=Filter(None, frozenset({"eq"}), has=_has_identity, leads=_with_identity)),
     text("mailNickname", User.mail_nickname, "eq in startswith ge le | ne not null", indexed=True,
          write="mail_nickname"),
     text("onPremisesDistinguishedName", None, read=lambda _: None),
@@ -258,7 +293,8 @@ _PROPERTIES = resources.table(
     text("onPremisesUserPrincipalName", None, read=lambda _: None),
     Property("otherMails", STRINGS, User.other_mails, write="other_mails",
              filter=Filter(None, frozenset({"eq", "in", "ge", "le", "startswith"}),
-                           frozenset({"ne", "endswith", "not"}), has=_has_other_mail)),
+                           frozenset({"ne", "endswith", "not"}), has=_has_other_mail,
+                           leads=_with_other_mails)),
     text("passwordPolicies", None, read=lambda _: None),
     Property("passwordProfile", "graph.passwordProfile", read=lambda _: None,
              write="password_profile"),
@@ -420,35 +456,60 @@ def require_seen(call: Call, user_id: UUID) -> None:
 
 def everybody(call: Call, *, deleted: bool = False) -> RowSource:
     """The people of the directory; or those who were deleted."""
+    return _everybody(call.actor.tenant_id, deleted)
+
+
+@lru_cache(maxsize=256)
+def _everybody(tenant_id: UUID, deleted: bool) -> RowSource:
     gone = User.deleted_at.is_not(None) if deleted else User.deleted_at.is_(None)
     return RowSource(
         USER,
-        [User.tenant_id == call.actor.tenant_id, gone],
+        [User.tenant_id == tenant_id, gone],
         ordered=partial(_by_name, deleted=deleted),
+        counted=partial(_counted, deleted=deleted),
         words=_words,
     )
 
 
 def _by_name(
-    call: Call, query: Query, conditions: Sequence[Any], names: Sequence[str], *, deleted: bool
-) -> tuple[Sequence[Any], bool] | None:
+    call: Call, query: Query, conditions: Sequence[Any], shape: Shape, *, deleted: bool
+) -> Found | None:
     after = None if query.after is None else (str(query.after[0]), UUID(str(query.after[1])))
     tenant_id, limit = call.actor.tenant_id, query.top + 1
     if not conditions and not deleted:
-        found = user_listing.first_by_name(call.session, tenant_id, names, after=after, limit=limit)
-        return found, True
-    said = {
-        number: None if query.tree is None else _decided(query.tree, user_listing.facts_of(number))
-        for number in user_listing.facets_in(call.session, tenant_id)
-        if user_listing.is_deleted(number) is deleted
-    }
+        stored = shape.is_stored
+        names = tuple(key for key in shape.plan.keys if key != "id") if stored else ()
+        rows = user_listing.first_by_name(
+            call.session, tenant_id, names, after=after, limit=limit, as_json=stored
+        )
+        return Found(rows, is_json=stored)
+    said = _said(call, query.tree, deleted)
     numbers = [number for number, one in said.items() if one is not False]
     # Without a facet that is left out, one walk in order is shorter: nobody is looked for in vain
     # among those whom the condition hardly meets.
     if not numbers or (not deleted and len(numbers) == len(said)):
         return None
     narrowed = user_listing.by_name(tenant_id, numbers, *conditions, after=after, limit=limit)
-    return call.session.execute(narrowed).all(), False
+    return Found(call.session.execute(narrowed).all())
+
+
+def _counted(call: Call, tree: Condition | None, *, deleted: bool) -> Sequence[Any] | None:
+    said = _said(call, tree, deleted)
+    if None in said.values():
+        return None
+    return [
+        User.tenant_id == call.actor.tenant_id,
+        User.facet.in_([number for number, one in said.items() if one]),
+    ]
+
+
+def _said(call: Call, tree: Condition | None, deleted: bool) -> dict[int, bool | None]:
+    """What a condition comes to for everybody of each facet that occurs."""
+    return {
+        number: True if tree is None else _decided(tree, user_listing.facts_of(number))
+        for number in user_listing.facets_in(call.session, call.actor.tenant_id)
+        if user_listing.is_deleted(number) is deleted
+    }
 
 
 def _decided(tree: Condition, facts: Facts) -> bool | None:

@@ -8,11 +8,13 @@ page at once: never a query per row.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import JSON, Boolean, ColumnElement, Integer, Select, String
 
+from b2b.models.base import Id
 from b2b.web.graph.calls import Call
 
 Read = Callable[[Any], Any]
@@ -42,6 +44,8 @@ class Filter:
     """What it is compared with."""
     indexed: bool = False
     """Whether an index leads from the folded value, or its beginning, to the row."""
+    domain: Any = None
+    """An address from its last @ on, if an index holds it: what endsWith is asked for most."""
     has: Callable[[Any, str, Any], ColumnElement[bool]] | None = None
     """For collections: whether the row holds what a Lambda describes, or anything at all for None.
     It is given the compiler, whose `element` reads the comparisons inside, and the quantifier.
@@ -92,10 +96,10 @@ class Property:
 
     @property
     def is_plain(self) -> bool:
-        """Whether a row holds it just as JSON writes it."""
+        """Whether a row holds what is written as JSON without further ado."""
         if self.read is not None or self.load is not None or self.column is None:
             return False
-        return isinstance(self.column.type, String | Boolean | JSON | Integer)
+        return isinstance(self.column.type, String | Boolean | JSON | Integer | Id)
 
     def value(self, row: Any) -> Any:
         """As JSON writes it."""
@@ -157,7 +161,7 @@ class Kind:
         """As `@odata.type` has it."""
         return f"#microsoft.graph.{self.type}"
 
-    @property
+    @cached_property
     def defaults(self) -> list[Property]:
         """What is answered without `$select`."""
         return [one for one in self.properties.values() if one.default]
@@ -193,11 +197,14 @@ def text(
     *,
     key: Any = None,
     indexed: bool = False,
+    domain: Any = None,
     **facts: Any,
 ) -> Property:
     """A text of the row itself; *operators_* as in `operators`."""
     plain, advanced = operators(operators_)
-    how = Filter(column, plain, advanced, key, indexed=indexed) if operators_ else None
+    how = (
+        Filter(column, plain, advanced, key, indexed=indexed, domain=domain) if operators_ else None
+    )
     return Property(name, STRING, column, filter=how, **facts)
 
 

@@ -5,8 +5,9 @@ the path, so that nobody can ask with them for anything else (threats.md, API-3)
 import base64
 import binascii
 import hmac
-import json
 from typing import Any
+
+import orjson
 
 from b2b import links
 from b2b.web.graph.calls import Call, GraphError
@@ -14,8 +15,7 @@ from b2b.web.graph.calls import Call, GraphError
 
 def seal(call: Call, purpose: str, value: Any) -> str:
     """*value* as one word for a link."""
-    content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    packed = base64.urlsafe_b64encode(content).decode().rstrip("=")
+    packed = base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
     return f"{packed}.{_mac(call, purpose, packed, 0)}"
 
 
@@ -31,7 +31,7 @@ def unseal(call: Call, purpose: str, token: str, option: str) -> Any:
             target=option,
         )  # fmt: skip
     try:
-        return json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
+        return orjson.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
     except (ValueError, binascii.Error) as error:
         raise GraphError(400, "Request_BadRequest", f"{option} cannot be read.") from error
 

@@ -27,7 +27,12 @@ PEOPLE: list[dict[str, Any]] = [
     },
     {"displayName": "anna b", "city": "oslo", "department": "Sales", "userType": "Guest"},
     {"displayName": "Bo O'Neil", "surname": "O'Neil", "mail": "bo.oneil@fabrikam.example"},
-    {"displayName": "Bo-Anna Lee", "department": "sales", "accountEnabled": False},
+    {
+        "displayName": "Bo-Anna Lee",
+        "department": "sales",
+        "accountEnabled": False,
+        "mail": '"bo@home.example"@contoso.example',
+    },
     {
         "displayName": "Çelik Ünal",
         "city": "İzmir",
@@ -206,6 +211,12 @@ WORDS = st.sampled_from(
         "000",
         "İzmir",
         "contoso.example",
+        "@contoso.example",
+        "@CONTOSO.example",
+        "@home.example",
+        '"@contoso.example',
+        '@home.example"@contoso.example',
+        "@woodgrove.example",
         "c@two.example",
         "minjun",
     ]

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from PIL import Image
+from sqlalchemy.orm import Session
 
 from b2b.extensions import db
 from b2b.models import GuestAccess, User
@@ -47,6 +48,33 @@ def test_a_list_answers_the_eleven_default_properties(daemon: Graph, cast: Cast)
     assert page["value"][0]["businessPhones"] == []
 
 
+def test_a_list_tells_of_somebody_what_his_own_page_tells(daemon: Graph) -> None:
+    """users.md, section 2: whatever kind of value it is, and inside a batch as well."""
+    told = {
+        "displayName": 'Mina "민" Park\\', "accountEnabled": False, "city": "Zürich",
+        "businessPhones": ["+82 2 1"], "otherMails": ["mina@home.example", "m@two.example"],
+        "onPremisesSyncEnabled": None, "userType": "Member",
+    }  # fmt: skip
+    sent = {name: value for name, value in told.items() if name != "onPremisesSyncEnabled"}
+    made = daemon.post("users", {**NEW, **sent})
+    wanted = {"id": made["id"], **told}
+    one = daemon.get(f"users/{made['id']}?$select={','.join(wanted)}")
+    del one["@odata.context"]
+    assert one == wanted
+    for names in (",".join(wanted), ",".join(reversed(wanted))):
+        found = daemon.get(f"users?$select={names}")["value"]
+        assert [one for one in found if one["id"] == made["id"]] == [wanted]
+    without = daemon.get(f"users?$select={','.join(told)}")["value"]
+    assert [one for one in without if one["city"] is not None] == [told]
+    made_too = daemon.get(f"users?$select={','.join(wanted)},createdDateTime")["value"]
+    assert [one for one in made_too if one["id"] == made["id"]] == [
+        {**wanted, "createdDateTime": "2026-11-21T09:00:00Z"}
+    ]
+    asked = {"id": "1", "method": "GET", "url": f"/users?$select={','.join(wanted)}"}
+    [answer] = daemon.ask("POST", "$batch", {"requests": [asked]}, status=200).json["responses"]
+    assert [one for one in answer["body"]["value"] if one["id"] == made["id"]] == [wanted]
+
+
 def test_one_by_id_and_by_sign_in_name(daemon: Graph, cast: Cast) -> None:
     by_id = daemon.get(f"users/{cast.adele}")
     assert by_id["@odata.context"] == "http://localhost:5000/v1.0/$metadata#users/$entity"
@@ -71,6 +99,31 @@ def test_a_guest_by_his_sign_in_name_with_signs_escaped(
         {"signInType": "userPrincipalName", "issuer": "woodgrove.example",
          "issuerAssignedId": "sam_gmail.com#EXT#@woodgrove.example"},
     ]  # fmt: skip
+
+
+def test_whom_an_account_elsewhere_belongs_to(daemon: Graph, world: World, cast: Cast) -> None:
+    """users.md, section 4: identities, by issuer and the name there."""
+
+    def accepted(session: Session, _: Any) -> None:
+        invited = factories.invite(session, cast, world.clock.now, "Sam@partner.example")
+        factories.accept(session, cast, invited, world.clock.now)
+        factories.invite(session, cast, world.clock.now, "ann@partner.example")
+
+    world.run(accepted)
+
+    def found(issuer: str, name: str | None = None) -> list[str]:
+        asked = f"i/issuer eq '{issuer}'"
+        if name is not None:
+            asked += f" and i/issuerAssignedId eq '{name}'"
+        return daemon.names(f"users?$filter=identities/any(i:{quote(asked)})")
+
+    assert found("mail", "sam@Partner.example") == ["Sam"]
+    assert found("mail") == ["Sam"]
+    assert found("mail", "ann@partner.example") == []
+    assert found("MicrosoftAccount", "sam@partner.example") == []
+    assert found("WoodGrove.example", "Adele.Vance@woodgrove.example") == ["Adele Vance"]
+    assert found("woodgrove.example", "sam@partner.example") == []
+    assert found("contoso.example", "adele.vance@woodgrove.example") == []
 
 
 def test_nobody_is_404_and_named(daemon: Graph) -> None:
