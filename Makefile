@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard translations/*/LC_MESSAGES/messages.po))
-# Packages of Node for the tests with official clients; npm writes this file at the end.
-CLIENTS := tests/clients/node_modules/.package-lock.json
+# Clients that the tests drive with packages of their own; this file is written at the end.
+CLIENTS := tests/clients/.installed
 # Two workers: what a small machine has. Browser journeys start whole programs of their own.
 WORKERS ?= 2
 
@@ -83,7 +83,7 @@ $(VENV)/dev.stamp: requirements-dev.txt | $(VENV)/bin/python
 	@$(PIP) -r requirements-dev.txt
 	@touch $@ $(VENV)/run.stamp
 
-$(CLIENTS): tests/clients/package-lock.json | $(VENV)/dev.stamp
+$(CLIENTS): tests/clients/package-lock.json tests/clients/azure-cli.txt | $(VENV)/dev.stamp
 	@echo "Installing official clients …"
 	@$(BIN)/python -m tests.clients
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import sources
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TABLES = {"security.md": 60, "reliability.md": 18}
@@ -78,7 +80,7 @@ def test_every_test_that_is_named_exists() -> None:
 
 def test_every_threat_that_a_test_names_has_its_row() -> None:
     named: dict[str, str] = {}
-    for path in sorted((ROOT / "tests").rglob("*.py")):
+    for path in sources.own():
         for function, said in functions(path):
             for threat in ID.findall(said):
                 named.setdefault(threat, f"{path.relative_to(ROOT)}::{function}")

@@ -1,6 +1,6 @@
 """Pages of lists by key: as quick on the last page as on the first (scale.md, 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,9 @@ Cursor = tuple[str, UUID]
 
 @dataclass(frozen=True)
 class Page:
-    """One page. `total` is None beyond `counted_to`; cursors are None at the ends."""
+    """One page. `total` is None where there are more than `counted_to`; cursors are None at the
+    ends.
+    """
 
     rows: Sequence[Row[Any]]
     total: int | None = None
@@ -39,13 +41,14 @@ def by_key(
     after: Cursor | None = None,
     before: Cursor | None = None,
     limit: int = SIZE,
-    counted_to: int = COUNTED_TO,
+    count: Callable[[], tuple[int | None, int]] | None = None,
 ) -> Page:
     """A page of *query* in the order of the columns *key* and *identifier*, both indexed.
 
-    *after* and *before* are the cursors of an earlier page.
+    *after* and *before* are the cursors of an earlier page. *count* is for queries of which a
+    count reads too much: the total, or None and how many there are at least.
     """
-    return _page(session, query, key, identifier, after, before, limit, counted_to)
+    return _page(session, query, key, identifier, after, before, limit, count)
 
 
 def _page(
@@ -56,7 +59,7 @@ def _page(
     after: Cursor | None,
     before: Cursor | None,
     limit: int,
-    counted_to: int = COUNTED_TO,
+    count: Callable[[], tuple[int | None, int]] | None = None,
 ) -> Page:
     shown = literal("") if key is None else key
     ordered = query.add_columns(shown.label("page_key"), identifier.label("page_id"))
@@ -78,12 +81,18 @@ def _page(
         found = found[::-1]
     has_before = bool(after) or (bool(before) and more)
     has_after = bool(before) or more
-    total = session.execute(
-        select(func.count()).select_from(query.limit(counted_to + 1).subquery())
-    ).scalar_one()
+    counted_to = COUNTED_TO
+    if not has_before and not has_after:
+        total: int | None = len(found)
+    elif count is not None:
+        total, least = count()
+        counted_to = max(least, len(found))
+    else:
+        counted = query.limit(counted_to + 1).subquery()
+        total = session.execute(select(func.count()).select_from(counted)).scalar_one()
     return Page(
         rows=found,
-        total=total if total <= counted_to else None,
+        total=total if total is not None and total <= counted_to else None,
         before=(found[0].page_key, found[0].page_id) if found and has_before else None,
         after=(found[-1].page_key, found[-1].page_id) if found and has_after else None,
         counted_to=counted_to,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -188,14 +188,16 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def words(*texts: str | None) -> set[str]:
-    """Folded search words of names and addresses; whole addresses count as words too."""
+    """Folded search words of names and addresses. Whole addresses count as words too, with an @ in
+    front: among the words that begin as they do, each would have to be passed over.
+    """
     found: set[str] = set()
     for text in texts:
         if text:
             folded = fold(text)
             found.update(_WORD.findall(folded))
             if "@" in folded:
-                found.add(folded)
+                found.add(f"@{folded}")
     return {word[:64] for word in found}
 
 
@@ -209,7 +211,7 @@ def words_of(name: str, mail: str | None, upn: str) -> set[str]:
         name, mail, head if external else upn, addresses.in_unicode(mail) if mail else None
     )
     if external:
-        found.add(fold(upn)[:64])
+        found.add(f"@{fold(upn)}"[:64])
     return found
 
 
@@ -257,7 +259,7 @@ def search_words(search: str) -> list[str]:
     """The words of a search, split as `words` splits names; an address stays whole."""
     found: list[str] = []
     for part in fold(search.replace("\0", " ")).split():
-        found += [part] if "@" in part else _WORD.findall(part) or [part]
+        found += [f"@{part}"] if "@" in part else _WORD.findall(part) or [part]
     return list(dict.fromkeys(found))
 
 
@@ -287,8 +289,8 @@ class Filters:
         )
 
 
-SEARCH_COUNTED_TO = 1_000
-"""Totals of a search are exact up to here: who types on looks at the first page, and each person
+WALKED = 1_000
+"""Words that a search walks along to count: who types on looks at the first page, and each person
 counted is looked up.
 """
 
@@ -326,9 +328,11 @@ def listing(
     if not numbers:
         return Page(rows=[], total=0)
     typed = search_words(filters.search)
+    count = None
     if typed:
         typed = rarest_first(session, actor.tenant_id, typed)
         keys = _searched(actor.tenant_id, typed, numbers)
+        count = partial(_count_searched, session, actor.tenant_id, typed, numbers)
     else:
         keys = _by_name(actor.tenant_id, numbers)
     ordered = keys.subquery()
@@ -340,7 +344,7 @@ def listing(
         after=after,
         before=before,
         limit=limit,
-        counted_to=SEARCH_COUNTED_TO if typed else paging.COUNTED_TO,
+        count=count,
     )
     people = {
         row.id: row
@@ -425,31 +429,59 @@ def with_word(tenant_id: UUID, user_id: Any, word: str) -> ColumnElement[bool]:
     )
 
 
-def _searched(tenant_id: UUID, typed: list[str], numbers: list[int]) -> Select[str, UUID]:
+def _searched(
+    tenant_id: UUID, typed: list[str], numbers: list[int], words: Any = UserToken.__table__
+) -> Select[str, UUID]:
     """(key, id) of people who have, for each of *typed*, a word that begins with it, in the order
-    of their first word that begins with the first.
+    of their first word that begins with the first; *words* may hold but a part of these.
     """
     first, *others = typed
     earlier = UserToken.__table__.alias()
     return (
-        select(UserToken.token.label("key"), UserToken.user_id.label("id"))
-        .join(User, (User.tenant_id == UserToken.tenant_id) & (User.id == UserToken.user_id))
+        select(words.c.token.label("key"), words.c.user_id.label("id"))
+        .join(User, (User.tenant_id == words.c.tenant_id) & (User.id == words.c.user_id))
         .where(
-            UserToken.tenant_id == tenant_id,
-            begins(UserToken.token, first),
+            words.c.tenant_id == tenant_id,
+            begins(words.c.token, first),
             User.facet.in_(numbers),
             # Somebody has several words that begin alike; grouping would read them all.
             ~select(literal(1))
             .where(
                 earlier.c.tenant_id == tenant_id,
-                earlier.c.user_id == UserToken.user_id,
+                earlier.c.user_id == words.c.user_id,
                 earlier.c.token >= first[:64],
-                earlier.c.token < UserToken.token,
+                earlier.c.token < words.c.token,
             )
             .exists(),
-            *(with_word(tenant_id, UserToken.user_id, word) for word in others),
+            *(with_word(tenant_id, words.c.user_id, word) for word in others),
         )
     )
+
+
+def _count_searched(
+    session: Session, tenant_id: UUID, typed: list[str], numbers: list[int]
+) -> tuple[int | None, int]:
+    """How many people a search finds, or None and how many it does along the first WALKED words,
+    rounded to what can be read.
+    """
+    table = UserToken.__table__
+    walked = (
+        select(table.c.tenant_id, table.c.token, table.c.user_id)
+        .where(table.c.tenant_id == tenant_id, begins(table.c.token, typed[0]))
+        .order_by(table.c.token, table.c.user_id)
+        .limit(WALKED + 1)
+        .subquery()
+    )
+    matching = _searched(tenant_id, typed, numbers, walked).subquery()
+    seen, found = session.execute(
+        select(
+            select(func.count()).select_from(walked).scalar_subquery(),
+            select(func.count()).select_from(matching).scalar_subquery(),
+        )
+    ).one()
+    if seen <= WALKED:
+        return found, found
+    return None, found - found % (100 if found >= 100 else 10)
 
 
 def _with_invitation(query: Any) -> Any:

@@ -1,11 +1,15 @@
-"""Official clients in JavaScript: Node from a wheel, their packages beside this file, one driver
-(`*.mjs`) a client.
+"""Official clients with packages of their own. In JavaScript: Node from a wheel, packages beside
+this file, one driver (`*.mjs`) a client. And azure-cli, in an environment that is its alone.
+
+azure-cli brings a package for each service of Azure; of these `azure-cli.txt` names only what the
+directory's commands load, and no other dependency is installed. What is there is as published.
 """
 
 import contextlib
 import json
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,12 +23,21 @@ NODE = _WHEEL / "bin" / "node"
 _NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 _PATIENCE = 60.0
 """Seconds that a driver may take in all."""
-INSTALLED = FOLDER / "node_modules" / ".package-lock.json"
+INSTALLED = FOLDER / ".installed"
+_AZURE_CLI = FOLDER / ".azure-cli"
+AZURE_CLI = [_AZURE_CLI / "bin" / "python", "-m", "azure.cli"]
 
 
 def install() -> None:
-    """The packages of `package-lock.json`, each checked by its hash; none of their scripts runs."""
+    """The packages of `package-lock.json` and `azure-cli.txt`, each checked by its hash; none of
+    their scripts runs.
+    """
     subprocess.run([NODE, _NPM, "ci"], cwd=FOLDER, check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", _AZURE_CLI], check=True)
+    pip = [_AZURE_CLI / "bin" / "python", "-m", "pip", "install", "--quiet"]
+    pip.append("--disable-pip-version-check")
+    safely = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    subprocess.run([*pip, *safely, "-r", FOLDER / "azure-cli.txt"], check=True)
     INSTALLED.touch()
 
 

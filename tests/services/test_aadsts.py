@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from b2b.services.aadsts import CATALOGUE, SignInRefused
+from tests import sources
 from tests.pages import Browser
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +51,8 @@ def test_every_code_that_is_emitted_is_in_the_catalogue_and_the_other_way_round(
 
 def test_every_code_is_produced_by_a_test() -> None:
     named: set[int] = set()
-    for path in sorted((ROOT / "tests").rglob("*.py")):
-        if path.name == Path(__file__).name or "node_modules" in path.parts:
+    for path in sources.own():
+        if path.name == Path(__file__).name:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant):

@@ -1,6 +1,5 @@
 """App registrations: `/applications` (groups-apps-roles.md, section 2)."""
 
-import base64
 from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
@@ -9,7 +8,6 @@ from sqlalchemy import select
 
 from b2b.models import (
     Application,
-    ApplicationCredential,
     AppRole,
     Audience,
     CredentialKind,
@@ -22,7 +20,7 @@ from b2b.models import (
 )
 from b2b.services import app_credentials, app_registrations, applications
 from b2b.services.app_registrations import Facts, Registered, RequiredAccess
-from b2b.web.graph import access, listing, offers, resources, seeing, values
+from b2b.web.graph import access, credentials, listing, offers, resources, seeing, values
 from b2b.web.graph.calls import NO_CONTENT, Answer, Call, alternate_key, bad, missing, route
 from b2b.web.graph.listing import Source
 from b2b.web.graph.odata import instant as read_instant
@@ -35,7 +33,6 @@ from b2b.web.graph.resources import (
     Filter,
     Kind,
     Property,
-    instant,
     plain,
     text,
 )
@@ -128,53 +125,6 @@ def _uris(call: Call, ids: Collection[UUID]) -> Mapping[UUID, Any]:
     return found
 
 
-def _credentials(kind: CredentialKind) -> resources.Load:
-    def load(call: Call, ids: Collection[UUID]) -> Mapping[UUID, Any]:
-        found: dict[UUID, list[dict[str, Any]]] = {}
-        rows = call.session.scalars(
-            select(ApplicationCredential)
-            .where(
-                ApplicationCredential.tenant_id == call.actor.tenant_id,
-                ApplicationCredential.application_id.in_(list(ids)),
-                ApplicationCredential.kind == kind,
-            )
-            .order_by(ApplicationCredential.id)
-        )
-        for row in rows:
-            made = password(row) if kind is CredentialKind.SECRET else _key(row)
-            found.setdefault(row.application_id, []).append(made)
-        return found
-
-    return load
-
-
-def password(row: ApplicationCredential, secret: str | None = None) -> dict[str, Any]:
-    """A passwordCredential; *secret* is told once."""
-    return {
-        "customKeyIdentifier": None,
-        "displayName": row.display_name,
-        "endDateTime": instant(row.expires_at),
-        "hint": row.hint,
-        "keyId": str(row.id),
-        "secretText": secret,
-        "startDateTime": instant(row.created_at),
-    }
-
-
-def _key(row: ApplicationCredential) -> dict[str, Any]:
-    digest = bytes.fromhex(row.thumbprint or "")
-    return {
-        "customKeyIdentifier": base64.b64encode(digest).decode(),
-        "displayName": row.display_name,
-        "endDateTime": instant(row.expires_at),
-        "key": None,
-        "keyId": str(row.id),
-        "startDateTime": instant(row.created_at),
-        "type": "AsymmetricX509Cert",
-        "usage": "Verify",
-    }
-
-
 def _publisher(call: Call, ids: Collection[UUID]) -> Mapping[UUID, Any]:
     domain = call.session.get_one(Tenant, call.actor.tenant_id).primary_domain
     return dict.fromkeys(ids, domain)
@@ -228,12 +178,13 @@ APPLICATION = resources.kind(
             plain("isFallbackPublicClient", BOOLEAN, Application.is_public, default=True,
                   write="is_public"),
             Property("keyCredentials", "Collection(graph.keyCredential)", default=True,
-                     load=_credentials(CredentialKind.CERTIFICATE)),
+                     load=credentials.of_kind(CredentialKind.CERTIFICATE),
+                     write="certificates"),
             Property("optionalClaims", "graph.optionalClaims", default=True,
                      columns=(Application.optional_claims,), read=_optional_claims,
                      write="optional_claims"),
             Property("passwordCredentials", "Collection(graph.passwordCredential)", default=True,
-                     load=_credentials(CredentialKind.SECRET)),
+                     load=credentials.of_kind(CredentialKind.SECRET)),
             Property("publicClient", "graph.publicClientApplication", default=True,
                      columns=(Application.public_redirect_uris,), write="public_client",
                      read=lambda row: {"redirectUris": row.public_redirect_uris}),
@@ -389,6 +340,8 @@ def _apply(call: Call, found: Registered, wanted: Mapping[str, Any]) -> None:
         _set_api(call, found, wanted["api"] or {})
     if "app_roles" in wanted:
         offers.set_roles(call, found, wanted["app_roles"])
+    if "certificates" in wanted:
+        credentials.set_certificates(call, found, wanted["certificates"])
     if "identifier_uris" in wanted:
         app_registrations.set_identifier_uris(session, actor, key, wanted["identifier_uris"])
     if "required_access" in wanted:
@@ -510,7 +463,7 @@ def add_password(call: Call) -> Answer:
         expires_at=expires_at,
     )
     context = {"@odata.context": call.context("microsoft.graph.passwordCredential")}
-    return Answer(body={**context, **password(row, secret)})
+    return Answer(body={**context, **credentials.password(row, secret)})
 
 
 @route(

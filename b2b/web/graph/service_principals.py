@@ -2,11 +2,12 @@
 their registrations (groups-apps-roles.md, section 2).
 """
 
+import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, exists, or_, select
 
 from b2b.errors import NotFound
 from b2b.models import (
@@ -19,12 +20,15 @@ from b2b.models import (
     ServicePrincipal,
     User,
 )
+from b2b.models.base import lower_ascii
 from b2b.services import app_registrations, applications, consent, graph_permissions, owners
 from b2b.services.owners import Owned
 from b2b.web.graph import access, listing, memberships, offers, resources, seeing, values
 from b2b.web.graph import applications as registrations
 from b2b.web.graph.calls import NO_CONTENT, Answer, Call, alternate_key, bad, missing, route
+from b2b.web.graph.conditions import Clause, Compiler, ascii_lower
 from b2b.web.graph.listing import Source
+from b2b.web.graph.odata import Lambda
 from b2b.web.graph.people import USER, everybody, hidden_of_others
 from b2b.web.graph.resources import (
     BOOLEAN,
@@ -57,6 +61,29 @@ def _registrations(call: Call, ids: Collection[UUID]) -> dict[UUID, Application]
 
 def _offered(model: Any) -> resources.Load:
     return lambda call, ids: offers.of_principals(call, model, ids)
+
+
+def _has_name(compiler: Compiler, _: str, tree: Any) -> Clause:
+    """`servicePrincipalNames/any(c:c eq '…')`: client ids and identifier URIs, as azure-cli asks
+    (clients.md).
+    """
+    if not isinstance(tree, Lambda):
+        return ServicePrincipal.id.is_not(None)
+    found = []
+    names = compiler.element(tree, PRINCIPAL.properties["servicePrincipalNames"])
+    for _, _, value in names:
+        name = str(value.value)
+        named = exists().where(
+            Application.app_id == ServicePrincipal.app_id,
+            IdentifierUri.tenant_id == Application.tenant_id,
+            IdentifierUri.application_id == Application.id,
+            lower_ascii(IdentifierUri.uri) == ascii_lower(name),
+        )
+        app_id = graph_permissions.APP_ID if name.lower() == graph_permissions.URI else None
+        with contextlib.suppress(ValueError):
+            app_id = UUID(name)
+        found.append(named if app_id is None else or_(ServicePrincipal.app_id == app_id, named))
+    return and_(*found)
 
 
 def _names(call: Call, ids: Collection[UUID]) -> Mapping[UUID, Any]:
@@ -165,7 +192,8 @@ PRINCIPAL = resources.kind(
                      read=lambda _: []),
             text("preferredSingleSignOnMode", None, default=True, read=lambda _: None),
             Property("replyUrls", STRINGS, default=True, load=_replies),
-            Property("servicePrincipalNames", STRINGS, default=True, load=_names),
+            Property("servicePrincipalNames", STRINGS, default=True, load=_names,
+                     filter=Filter(None, frozenset({"eq"}), has=_has_name)),
             text("servicePrincipalType", None, default=True, read=lambda _: "Application"),
             text("signInAudience", None, default=True, load=_audience),
             Property("tags", STRINGS, default=True, read=lambda _: []),

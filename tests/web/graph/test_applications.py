@@ -2,8 +2,12 @@
 section 2).
 """
 
+import base64
 from dataclasses import replace
 from uuid import UUID, uuid4
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from b2b import worker
 from b2b.models import Audience, Role
@@ -11,6 +15,7 @@ from b2b.services import app_registrations
 from b2b.services.app_registrations import Facts
 from tests import factories
 from tests.cast import Cast, acting
+from tests.certificates import certificate
 from tests.web.graph.conftest import EVENTUAL, Graph, World
 
 ROLE = {
@@ -128,6 +133,54 @@ def test_a_role_that_is_switched_on_does_not_go_away_unsaid(daemon: Graph) -> No
     daemon.patch(path, {"appRoles": [{**ROLE, "isEnabled": False}]})
     daemon.patch(path, {"appRoles": []})
     assert daemon.get(path)["appRoles"] == []
+
+
+def test_a_service_principal_is_found_by_its_names(daemon: Graph, cast: Cast) -> None:
+    """clients.md: what azure-cli asks for"""
+    made = daemon.post("applications", {"displayName": "Orders"})
+    daemon.patch(
+        f"applications/{made['id']}", {"identifierUris": ["https://woodgrove.example/Orders"]}
+    )
+
+    def found(name: str) -> list[str]:
+        return daemon.names(f"servicePrincipals?$filter=servicePrincipalNames/any(c:c eq '{name}')")
+
+    assert found(made["appId"]) == found("HTTPS://woodgrove.example/orders") == ["Orders"]
+    assert found("https://graph.microsoft.com") == found(GRAPH_APP) == ["Microsoft Graph"]
+    assert found("https://woodgrove.example") == found(NOBODY) == []
+
+
+def test_certificates_are_sent_whole(daemon: Graph, world: World) -> None:
+    """Those whose keyId is sent stay, others go, new ones come with their key."""
+
+    def sent() -> dict[str, str]:
+        made = x509.load_pem_x509_certificate(certificate(world.clock.now).public)
+        key = base64.b64encode(made.public_bytes(Encoding.DER)).decode()
+        return {"type": "AsymmetricX509Cert", "usage": "Verify", "key": key}
+
+    def known() -> list[dict[str, str]]:
+        found: list[dict[str, str]] = daemon.get(path)["keyCredentials"]
+        return found
+
+    made = daemon.post("applications", {"displayName": "Nightly", "keyCredentials": [sent()]})
+    path = f"applications/{made['id']}"
+    [first] = made["keyCredentials"]
+    assert (first["type"], first["usage"], first["key"]) == ("AsymmetricX509Cert", "Verify", None)
+    daemon.patch(path, {"keyCredentials": [first, {**sent(), "displayName": "second"}]})
+    assert [one["keyId"] for one in known() if one["displayName"] != "second"] == [first["keyId"]]
+    assert len(known()) == 2
+    for wrong, said in (
+        ({**sent(), "key": "not base64!"}, "base64"),
+        ({**sent(), "key": base64.b64encode(b"no certificate").decode()}, "not a certificate"),
+        ({**sent(), "usage": "Sign"}, "usage"),
+        ({"keyId": NOBODY}, "type"),
+        ({**sent(), "secret": "x"}, "secret"),
+    ):
+        refused = daemon.patch(path, {"keyCredentials": [wrong]}, status=400)["error"]
+        assert said in refused["message"], refused
+    assert len(known()) == 2
+    daemon.patch(path, {"keyCredentials": []})
+    assert known() == []
 
 
 def test_a_secret_is_told_once(daemon: Graph) -> None:
