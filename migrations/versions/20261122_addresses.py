@@ -10,17 +10,21 @@ depends_on = None
 
 
 def upgrade() -> None:
-    is_postgresql = op.get_bind().dialect.name == "postgresql"
-    if is_postgresql:
+    if op.get_bind().dialect.name == "postgresql":
         others = "replace(mail_key::text, '@'::text, ''::text)"
         domain = f"substr(mail_key::text, length(rtrim(mail_key::text, {others})))"
         label = 'lower(label::text COLLATE "C")'
         some = "other_mails::text <> '[]'"
     else:
-        others = "replace(mail_key, '@', '')"
-        domain, label = f"substr(mail_key, length(rtrim(mail_key, {others})))", "lower(label)"
-        some = "other_mails <> '[]'"
-    op.create_index("ix_users_by_mail_domain", "users", ["tenant_id", sa.text(domain)])
+        domain = "substr(mail_key, length(rtrim(mail_key, replace(mail_key, '@', ''))))"
+        label, some = "lower(label)", "other_mails <> '[]'"
+    op.create_index(
+        "ix_users_by_mail_domain",
+        "users",
+        ["tenant_id", sa.text(domain)],
+        sqlite_where=sa.text("mail_key IS NOT NULL"),
+        postgresql_where=sa.text("mail_key IS NOT NULL"),
+    )
     op.create_index(
         "ix_users_by_having_other_mails",
         "users",

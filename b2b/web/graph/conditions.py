@@ -165,7 +165,8 @@ class Compiler:
         is_domain = operator == "endswith" and typed.startswith("@") and typed.count("@") == 1
         if how.domain is None or negated or not is_domain:
             return made
-        return Compiled(made.clause, self._ids(how, how.domain == typed))
+        has_one = _folded(how).is_not(None)
+        return Compiled(made.clause, self._ids(how, and_(has_one, how.domain == typed)))
 
     def _either(
         self,
@@ -182,9 +183,7 @@ class Compiler:
         if negated:
             return Compiled(or_(column.is_(None), ~compare(shown)))
         candidates = self._ids(how, compare(column)) if is_range else None
-        return Compiled(
-            and_(column.is_not(None), compare(shown)), candidates, in_order and is_range
-        )
+        return Compiled(and_(shown.is_not(None), compare(shown)), candidates, in_order and is_range)
 
     def _ordered(
         self, found: Property, how: Filter, operator: str, value: Literal, negated: bool

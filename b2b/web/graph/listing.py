@@ -2,7 +2,7 @@
 
 A page is found by one query for ids in order and one for their columns. What a condition finds
 through an index in at most FEW rows is sorted; else the list is walked in order, which is short
-exactly because what is looked for is frequent.
+exactly because what is looked for is frequent, or after WALKED rows turns out not to be.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, and_, bindparam, func, literal, or_, select
 
-from b2b.models.base import Id, UTCDateTime
+from b2b.models.base import Id, UTCDateTime, walked
 from b2b.prepared import Prepared, arguments, parameters
 from b2b.services import replication
 from b2b.web.graph import tokens
@@ -40,7 +40,9 @@ USUAL, MOST = 100, 999
 """Rows of a page (users.md, section 6)."""
 EXPANDED = 20
 FEW = 2_000
-"""Candidates that are sorted rather than met on the way."""
+"""Candidates that are sorted at once."""
+WALKED = 2_000
+"""Rows that are walked along before many candidates are sorted."""
 SINGLE_ONLY = frozenset(
     {"aboutme", "birthday", "hiredate", "interests", "mysite", "pastprojects", "preferredname",
      "responsibilities", "schools", "skills", "mailboxsettings"}
@@ -375,23 +377,56 @@ def rows_of(
     wanted = compiled(call, source, query, shape.hidden)
     base = [*source.conditions, *_shown(call, model)]
     is_usual = [*query.keys] == [(source.kind.properties[source.kind.order], False)]
-    straight: Select[Any] | None = None
+    found = None
     if wanted is not None:
         base.append(wanted.clause)
-        if wanted.in_order and is_usual:
-            straight = _straight(source, query, base)
-        elif _few(call, wanted.candidates):
-            base.append(model.id.in_(wanted.candidates))
-            straight = _straight(source, query, base)
-    found = None
-    if straight is None and source.ordered is not None and is_usual:
+        if wanted.candidates is not None and not (wanted.in_order and is_usual):
+            found = _among(call, source, query, base, wanted.candidates)
+    if found is None and source.ordered is not None and is_usual and not _is_range(wanted):
         found = source.ordered(call, query, base[len(source.conditions) :], shape)
     if found is None:
-        straight = _straight(source, query, base) if straight is None else straight
+        straight = _straight(source, query, base)
         found = Found(call.session.execute(straight.limit(query.top + 1)).all())
     more, rows = len(found.rows) > query.top, found.rows[: query.top]
     following = [_kept(value) for value in rows[-1][: len(query.keys) + 1]] if more else None
     return Found(rows, found.is_json), following
+
+
+def _is_range(wanted: Compiled | None) -> bool:
+    return wanted is not None and wanted.in_order
+
+
+def _among(
+    call: Call, source: Source, query: Query, base: Sequence[Any], candidates: Select[Any]
+) -> Found:
+    """The first rows among those that an index finds. Many of them are frequent, so that a short
+    walk along the list meets enough; unless they all stand far behind.
+    """
+    model = source.kind.model
+    limit = query.top + 1
+    if not _few(call, candidates):
+        columns, falls = _order_of(source, query)
+        walk = source.joined(select(*columns)).where(*source.conditions)
+        ends = call.session.execute(
+            sorted_from(walk, columns, falls, query.after).offset(WALKED).limit(1)
+        ).first()
+        short = _straight(source, query, base)
+        if ends is not None:
+            short = short.where(_up_to(columns, falls, ends))
+        rows = call.session.execute(short.limit(limit)).all()
+        if ends is None or len(rows) == limit:
+            return Found(rows)
+    columns, falls = _order_of(source, query)
+    found = source.joined(select(*columns)).where(*base, model.id.in_(candidates))
+    # Not by an index of the order, which would lead through the whole list.
+    by = [walked(column) for column in columns]
+    rows = call.session.execute(sorted_from(found, by, falls, query.after).limit(limit)).all()
+    return Found(rows)
+
+
+def _up_to(columns: Sequence[Any], falls: Sequence[bool], last: Sequence[Any]) -> Any:
+    """No further than the row whose values are *last*, by the first key alone."""
+    return columns[0] >= last[0] if falls[0] else columns[0] <= last[0]
 
 
 def _objects_of(
@@ -457,21 +492,22 @@ def _by_ids(model: Any, named: tuple[Any, ...], count: int, living: bool) -> Pre
     )
 
 
-def _few(call: Call, candidates: Select[Any] | None) -> bool:
-    if candidates is None:
-        return False
+def _few(call: Call, candidates: Select[Any]) -> bool:
     counted = select(func.count()).select_from(candidates.limit(FEW + 1).subquery())
     return call.session.execute(counted).scalar_one() <= FEW
 
 
 def _straight(source: Source, query: Query, base: Sequence[Any]) -> Select[Any]:
     """Keys and id of the rows that meet *base*, from the page's beginning on."""
-    model = source.kind.model
-    columns = [one.order for one, _ in query.keys]
-    found = source.joined(select(*columns, model.id)).where(*base)
+    columns, falls = _order_of(source, query)
+    return sorted_from(source.joined(select(*columns)).where(*base), columns, falls, query.after)
+
+
+def _order_of(source: Source, query: Query) -> tuple[list[Any], list[bool]]:
+    """What a page is sorted by, the id last, and whether it falls."""
     falls = [falling for _, falling in query.keys]
     falls.append(falls[-1])  # so that an index can be walked backwards
-    return sorted_from(found, [*columns, model.id], falls, query.after)
+    return [*(one.order for one, _ in query.keys), source.kind.model.id], falls
 
 
 def sorted_from(

@@ -256,8 +256,8 @@ _PROPERTIES = resources.table(
     text("surname", User.surname, "eq in startswith ge le | ne not null", indexed=True,
          default=True, search="start", write="surname"),
     text("userPrincipalName", User.user_principal_name,
-         "eq in startswith ge le | ne not endswith", key=User.upn_key, indexed=True, default=True,
-         order=User.upn_key, search="start", write="user_principal_name"),
+         "eq in startswith ge le | ne not endswith", key=User.upn_key, indexed=True,
+         default=True, order=User.upn_key, search="start", write="user_principal_name"),
     plain("accountEnabled", BOOLEAN, User.account_enabled, "eq in | ne not",
           write="account_enabled"),
     text("ageGroup", None, read=lambda _: None),
@@ -497,10 +497,8 @@ def _counted(call: Call, tree: Condition | None, *, deleted: bool) -> Sequence[A
     said = _said(call, tree, deleted)
     if None in said.values():
         return None
-    return [
-        User.tenant_id == call.actor.tenant_id,
-        User.facet.in_([number for number, one in said.items() if one]),
-    ]
+    numbers = [number for number, one in said.items() if one]
+    return [User.tenant_id == call.actor.tenant_id, User.facet.in_(numbers)]
 
 
 def _said(call: Call, tree: Condition | None, deleted: bool) -> dict[int, bool | None]:
