@@ -113,21 +113,35 @@ def by_name(
     after: Cursor | None = None,
     limit: int,
 ) -> Select[Any]:
-    """(key, id) of people of these facets who meet *conditions*, in the order of their names: an
-    ordered arm for each facet, of which no more is read than the page needs.
+    """(key, id) of people of these facets who meet *conditions*, in the order of their names."""
+    merged = _first_by_name(tenant_id, numbers, after, *conditions, limit=limit).subquery()
+    return select(merged.c.key, merged.c.id).order_by(merged.c.key, merged.c.id).limit(limit)
+
+
+def _first_by_name(
+    tenant_id: UUID,
+    numbers: Iterable[int],
+    cursor: Cursor | None,
+    *conditions: ColumnElement[bool],
+    falling: bool = False,
+    limit: int,
+) -> Any:
+    """An ordered arm for each facet, of which no more is read than the page needs: neither database
+    carries a limit into a union by itself.
     """
     arms = []
     for number in numbers:
         arm = select(User.name_key.label("key"), User.id.label("id")).where(
             User.tenant_id == tenant_id, User.facet == number, *conditions
         )
-        if after is not None:
+        if cursor is not None:
             place: Any = tuple_(User.name_key, User.id)
-            arm = arm.where(place > tuple_(literal(after[0]), literal(after[1], Id)))
-        ordered = arm.order_by(User.name_key, User.id).limit(limit).subquery()
+            at = tuple_(literal(cursor[0].replace("\0", "")), literal(cursor[1], Id))
+            arm = arm.where(place < at if falling else place > at)
+        order = [one.desc() if falling else one for one in (User.name_key, User.id)]
+        ordered = arm.order_by(*order).limit(limit).subquery()
         arms.append(select(ordered.c.key, ordered.c.id))
-    merged = union_all(*arms).subquery()
-    return select(merged.c.key, merged.c.id).order_by(merged.c.key, merged.c.id).limit(limit)
+    return union_all(*arms)
 
 
 def first_by_name(
@@ -333,8 +347,14 @@ def listing(
         typed = rarest_first(session, actor.tenant_id, typed)
         keys = _searched(actor.tenant_id, typed, numbers)
         count = partial(_count_searched, session, actor.tenant_id, typed, numbers)
+        if before is not None:
+            # From the end of these words: PostgreSQL would walk back from wherever it is told.
+            before = min(before, (typed[0][:64] + LAST, before[1]))
     else:
-        keys = _by_name(actor.tenant_id, numbers)
+        keys = _first_by_name(
+            actor.tenant_id, numbers, before or after, falling=before is not None, limit=limit + 1
+        )
+        count = partial(_count_by_name, session, actor.tenant_id, numbers)
     ordered = keys.subquery()
     found = paging.by_key(
         session,
@@ -363,9 +383,13 @@ def total(session: Session, actor: Actor, filters: Filters) -> int | None:
     numbers = _admitted(session, actor, filters)
     if not numbers:
         return 0
-    few = _by_name(actor.tenant_id, numbers).limit(paging.COUNTED_TO + 1).subquery()
+    return _count_by_name(session, actor.tenant_id, numbers)[0]
+
+
+def _count_by_name(session: Session, tenant_id: UUID, numbers: list[int]) -> tuple[int | None, int]:
+    few = _by_name(tenant_id, numbers).limit(paging.COUNTED_TO + 1).subquery()
     found = session.execute(select(func.count()).select_from(few)).scalar_one()
-    return found if found <= paging.COUNTED_TO else None
+    return found if found <= paging.COUNTED_TO else None, paging.COUNTED_TO
 
 
 def _admitted(session: Session, actor: Actor, filters: Filters) -> list[int]:

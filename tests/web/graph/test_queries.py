@@ -306,12 +306,15 @@ def test_filters_find_what_an_independent_evaluator_finds(directory: Graph) -> N
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("few", [0, 2000])
+@pytest.mark.parametrize(("few", "walked"), [(0, 2000), (0, 3), (2000, 2000)])
 def test_many_filters_find_what_an_independent_evaluator_finds(
-    directory: Graph, monkeypatch: pytest.MonkeyPatch, few: int
+    directory: Graph, monkeypatch: pytest.MonkeyPatch, few: int, walked: int
 ) -> None:
-    """Both ways of finding: by candidates of an index, and by walking in order."""
+    """Each way of finding: by walking in order, by candidates of an index after a short walk, and
+    by candidates at once.
+    """
     monkeypatch.setattr(listing, "FEW", few)
+    monkeypatch.setattr(listing, "WALKED", walked)
     _many_queries(directory)
 
 
