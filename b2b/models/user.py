@@ -90,7 +90,7 @@ class User(Base):
               postgresql_where=text("deleted_at IS NULL AND invited_key IS NOT NULL")),
         Index("ix_users_by_name", "tenant_id", "facet", "name_key", "id"),
         Index("ix_users_by_mail", "tenant_id", "mail_key"),
-        # Not whole, so that SQLite does not take it for a way to everybody of a tenant.
+        # Not whole: it leads to the people of a domain, never to everybody of a tenant.
         Index("ix_users_by_mail_domain", "tenant_id", domain_of(literal_column("mail_key")),
               sqlite_where=text("mail_key IS NOT NULL"),
               postgresql_where=text("mail_key IS NOT NULL")),
