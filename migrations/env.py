@@ -17,6 +17,9 @@ def run(connection: Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
         user_module_prefix="types.",
+        # One transaction for all steps on SQLite too, which Alembic would end after each: between
+        # two of them another migrator would begin (REL-14).
+        transactional_ddl=True,
     )
     with context.begin_transaction():
         context.run_migrations()
