@@ -416,7 +416,7 @@ class TestRestart:
             over.set()
             for thread in threads:
                 thread.join(60)
-        assert faults == []
+        assert faults == [], "\n".join(map(str, faults))
         assert set(outcomes) <= {200, 503}, outcomes
         assert len(confirmed) >= reached + 8
         with app.app_context():

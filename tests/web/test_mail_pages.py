@@ -1,10 +1,12 @@
 """Mail delivery: the switch, what failed, and what other pages say while mail waits."""
 
+import sqlite3
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from b2b import worker
 from b2b.extensions import db
@@ -279,3 +281,16 @@ def test_only_global_administrators_look_after_mail(
     answer = john.post(f"/admin/mail/{failed}/again", {"csrf_token": token})
     assert answer.response.status_code == 404
     assert mail_of(app, SAM).state is MailState.FAILED
+
+
+def test_a_page_is_shown_though_its_notice_cannot_be_read(
+    app: Flask, john: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """REL-7: the page that says that the database is away has a notice at its top as well."""
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked"))
+
+    app.extensions.pop("b2b_mail_notices", None)
+    monkeypatch.setattr("b2b.services.mail_queue.notice", away)
+    assert john.get("/admin/users").status == 200
