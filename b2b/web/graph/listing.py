@@ -404,8 +404,8 @@ def _among(
     """
     model = source.kind.model
     limit = query.top + 1
+    columns, falls = _order_of(source, query)
     if not _few(call, candidates):
-        columns, falls = _order_of(source, query)
         walk = source.joined(select(*columns)).where(*source.conditions)
         ends = call.session.execute(
             sorted_from(walk, columns, falls, query.after).offset(WALKED).limit(1)
@@ -416,7 +416,6 @@ def _among(
         rows = call.session.execute(short.limit(limit)).all()
         if ends is None or len(rows) == limit:
             return Found(rows)
-    columns, falls = _order_of(source, query)
     found = source.joined(select(*columns)).where(*base, model.id.in_(candidates))
     # Not by an index of the order, which would lead through the whole list.
     by = [walked(column) for column in columns]
@@ -432,20 +431,18 @@ def _up_to(columns: Sequence[Any], falls: Sequence[bool], last: Sequence[Any]) -
 def _objects_of(
     call: Call, kind: Kind, found: Found, query: Query, shape: Shape, typed: bool
 ) -> list[dict[str, Any]]:
+    place = len(query.keys)  # of the id
     if found.is_json:
-        place = len(query.keys)
-        others = [name for name in shape.plan.names if name != "id"]
-        has_id = len(others) < len(shape.plan.names)
-        common = {"@odata.type": kind.odata_type} if typed else {}
-        if has_id:
-            return [
-                {**common, "id": row[place], **dict(zip(others, row[place + 1 :], strict=True))}
-                for row in found.rows
-            ]
-        return [
-            {**common, **dict(zip(others, row[place + 1 :], strict=True))} for row in found.rows
-        ]
-    place = len(query.keys)
+        names = shape.plan.names
+        others = [name for name in names if name != "id"]
+        made = []
+        for row in found.rows:
+            one = {"@odata.type": kind.odata_type} if typed else {}
+            if "id" in names:
+                one["id"] = row[place]
+            one.update(zip(others, row[place + 1 :], strict=True))
+            made.append(one)
+        return made
     rows = by_ids(call, kind, [row[place] for row in found.rows], shape)
     return objects(call, kind, rows, shape, typed=typed)
 
@@ -548,14 +545,12 @@ def total(call: Call, source: Source, query: Query, hidden: frozenset[str]) -> i
     """How many there are, exactly (decisions.md, totals on lists)."""
     model = source.kind.model
     shown = _shown(call, model)
+    wanted = compiled(call, source, query, hidden)
     known = None
     if source.counted is not None and query.search is None and not shown:
-        # What is not offered to whoever asks is refused before anything is counted.
-        compiled(call, source, query, hidden)
         known = source.counted(call, query.tree)
     if known is None:
         known = [*source.conditions, *shown]
-        wanted = compiled(call, source, query, hidden)
         if wanted is not None:
             known.append(wanted.clause)
             if wanted.candidates is not None:
